@@ -1,0 +1,15 @@
+#pragma once
+/* The C that libnested cannot do without: one header per idea. */
+#include "atomics.h"
+#include "available_cores.h"
+#include "cpu_level.h"
+#include "cpuclass.h"
+#include "error_slot.h"
+#include "float_environment.h"
+#include "fork_counter.h"
+#include "lanes.h"
+#include "memory.h"
+#include "monotonic_clock.h"
+#include "parallel_body.h"
+#include "threads.h"
+#include "words.h"

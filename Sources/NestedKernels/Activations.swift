@@ -1,0 +1,76 @@
+package import NestedBase
+
+// Activations and their gradients. Every dx is written (=), never added to; a gradient may stand in dy's place.
+
+/// y = σ(x)
+package func sigmoidForward(_ y: Floats, _ x: Floats, _ n: Int) {
+  mapLanes(y, x, n, sigmoid16)
+}
+
+/// dx = dy y (1 - y), from the result y
+package func sigmoidBackward(_ dx: Floats, _ dy: Floats, _ y: Floats, _ n: Int) {
+  @inline(__always)
+  func gradient(_ dy: Lanes, _ y: Lanes) -> Lanes { dy * (y * (splat(1) - y)) }
+  mapLanes(dx, dy, y, n, gradient)
+}
+
+/// y = x σ(x)
+package func siluForward(_ y: Floats, _ x: Floats, _ n: Int) {
+  mapLanes(y, x, n, silu16)
+}
+
+/// dx = dy σ (1 + x (1 - σ))
+package func siluBackward(_ dx: Floats, _ dy: Floats, _ x: Floats, _ n: Int) {
+  @inline(__always)
+  func gradient(_ dy: Lanes, _ x: Lanes) -> Lanes { dy * siluSlope16(x) }
+  mapLanes(dx, dy, x, n, gradient)
+}
+
+/// gelu(x) = ½ x (1 + tanh u) = x σ(2u), 2u = x (a + b x²) with a = 2 √(2/π), b = 0.044715 a.
+private let geluLinear: Float = 1.595_769_121_605_730_7
+private let geluCubic: Float = 0.071_354_816_272_600_25
+
+/// y = gelu(x), the tanh form
+package func geluForward(_ y: Floats, _ x: Floats, _ n: Int) {
+  @inline(__always)
+  func gelu(_ x: Lanes) -> Lanes {
+    x / (splat(1) + exp16(-(x * fma(x * x, splat(geluCubic), splat(geluLinear)))))
+  }
+  mapLanes(y, x, n, gelu)
+}
+
+/// dx = dy (σ + x σ (1 - σ) · 2u'), 2u' = a + 3 b x²
+package func geluBackward(_ dx: Floats, _ dy: Floats, _ x: Floats, _ n: Int) {
+  @inline(__always)
+  func gradient(_ dy: Lanes, _ x: Lanes) -> Lanes {
+    let square = x * x
+    let s = sigmoid16(x * fma(square, splat(geluCubic), splat(geluLinear)))
+    let slope = fma(square, splat(3 * geluCubic), splat(geluLinear))
+    return dy * (s * fma(x * slope, splat(1) - s, splat(1)))
+  }
+  mapLanes(dx, dy, x, n, gradient)
+}
+
+/// y = silu(gate) ⊙ up
+package func swigluForward(_ y: Floats, _ gate: Floats, _ up: Floats, _ n: Int) {
+  @inline(__always)
+  func product(_ gate: Lanes, _ up: Lanes) -> Lanes { silu16(gate) * up }
+  mapLanes(y, gate, up, n, product)
+}
+
+/// dGate = dy ⊙ up ⊙ silu'(gate), dUp = dy ⊙ silu(gate)
+package func swigluBackward(
+  _ dGate: Floats, _ dUp: Floats, _ dy: Floats, _ gate: Floats, _ up: Floats, _ n: Int
+) {
+  var i = 0
+  while i < n {
+    let count = min(16, n - i)
+    let dy = dy.load(i, count)
+    let up = up.load(i, count)
+    let z = gate.load(i, count)
+    let s = sigmoid16(z)
+    dGate.store(dy * up * (s * fma(z, splat(1) - s, splat(1))), i, count)
+    dUp.store(dy * (z * s), i, count)
+    i += 16
+  }
+}

@@ -1,0 +1,81 @@
+package import NestedBase
+internal import NestedCheckpoint
+
+extension ModelConfiguration {
+  /// The rules that concern several keys, then what this build has. Throws `.config` or
+  /// `.unsupported` with the JSON pointer. A configuration that passes can be built.
+  package func validate() throws(NestedError) {
+    guard kind == .hope else {
+      throw ConfigurationError.unsupported("kind \(kind.rawValue)", "/kind")
+    }
+    guard task == .lm else {
+      throw ConfigurationError.unsupported("task \(task.rawValue)", "/task")
+    }
+    try validateSizes()
+    try validateMemory()
+    try validateLevels()
+  }
+
+  private func validateSizes() throws(NestedError) {
+    if vocab == 0 {
+      throw ConfigurationError.invalid("kind hope reads tokens: vocab is required", "/vocab")
+    }
+    for (value, key) in [(inputs, "inputs"), (outputs, "outputs"), (classes, "classes")]
+    where value != 0 {
+      throw ConfigurationError.invalid("\(key) has no meaning with vocab and task lm", "/\(key)")
+    }
+    guard headDim * nHeads == dModel else {
+      throw ConfigurationError.invalid(
+        "expected n_heads · head_dim = d_model, got \(nHeads) · \(headDim) and \(dModel)",
+        "/n_heads")
+    }
+    guard nHeads % nKVHeads == 0 else {
+      throw ConfigurationError.invalid(
+        "expected n_heads to be a multiple of n_kv_heads, got \(nHeads) and \(nKVHeads)",
+        "/n_kv_heads")
+    }
+  }
+
+  private func validateMemory() throws(NestedError) {
+    if memory.adapt.contains(.q) && !memory.adaptiveQ {
+      throw ConfigurationError.invalid("there is no memory q without adaptive_q", "/memory/adapt")
+    }
+  }
+
+  /// SPEC 3: each period is a multiple of the one before, levels without one come last, and a
+  /// period of the fastest level is a whole number of segments.
+  private func validateLevels() throws(NestedError) {
+    if cms.variant != .sequential {
+      throw ConfigurationError.unsupported("variant \(cms.variant.rawValue)", "/cms/variant")
+    }
+    if cms.meta != .none {
+      throw ConfigurationError.unsupported("meta \(cms.meta.rawValue)", "/cms/meta")
+    }
+    guard let fastest = cms.levels.first else {
+      throw ConfigurationError.invalid("expected at least one level", "/cms/levels")
+    }
+    for (i, level) in cms.levels.enumerated() {
+      let place = "/cms/levels/\(i)"
+      guard [.sgd, .momentum, .adamw].contains(level.optimizer) else {
+        throw ConfigurationError.unsupported(
+          "optimizer \(level.optimizer.rawValue) in a level", "\(place)/optimizer")
+      }
+      guard i > 0, level.chunk > 0 else { continue }
+      let before = cms.levels[i - 1].chunk
+      guard before > 0 else {
+        throw ConfigurationError.invalid(
+          "a level that learns online cannot follow one that does not", "\(place)/chunk")
+      }
+      guard level.chunk % before == 0 else {
+        throw ConfigurationError.invalid(
+          "expected a multiple of the faster level's \(before), got \(level.chunk)",
+          "\(place)/chunk")
+      }
+    }
+    guard fastest.chunk == 0 || fastest.chunk % min(segment, fastest.chunk) == 0 else {
+      throw ConfigurationError.invalid(
+        "expected segment to divide the fastest level's chunk \(fastest.chunk), got \(segment)",
+        "/segment")
+    }
+  }
+}

@@ -1,0 +1,71 @@
+/// Everything that decides a model's architecture (SPEC 7). Sizes that follow from others
+/// (head_dim, n_heads, n_kv_heads, d_ff, a level's hidden) go on following them until they are set
+/// themselves. The values here and in the parts are the defaults of the library.
+package struct ModelConfiguration: Sendable {
+  package var kind = ModelKind.hope
+  package var task = ModelTask.lm
+  package var vocab = 256  // V
+  package var dModel = 256 { didSet { resolveLevels() } }  // D
+  package var nLayers = 4  // L
+  package var inputs = 0  // N, kind cms
+  package var outputs = 0  // task regress
+  package var classes = 0  // task classify
+  package var tieEmbeddings = true
+  package var normEps: Float = 1e-6
+  package var ropeTheta: Float = 10000
+  package var window = 0  // tokens; 0 = all
+  package var segment = 64  // tokens
+  package var memory = MemoryConfiguration()
+  package var cms: CMSConfiguration {
+    get { storedCMS }
+    set {
+      storedCMS = newValue
+      resolveLevels()
+    }
+  }
+
+  private var storedCMS = CMSConfiguration()
+  private var givenHeadDim: Int?
+  private var givenHeads: Int?
+  private var givenKVHeads: Int?
+  private var givenDFF: Int?
+
+  package init(kind: ModelKind = .hope) {
+    self.kind = kind
+    resolveLevels()
+  }
+
+  /// d: min(64, d_model); d_model / n_heads when only n_heads is given.
+  package var headDim: Int {
+    get { givenHeadDim ?? givenHeads.map { max(1, dModel / max(1, $0)) } ?? min(64, dModel) }
+    set { givenHeadDim = newValue }
+  }
+  /// H: d_model / head_dim.
+  package var nHeads: Int {
+    get { givenHeads ?? max(1, dModel / max(1, headDim)) }
+    set { givenHeads = newValue }
+  }
+  package var nKVHeads: Int {
+    get { givenKVHeads ?? nHeads }
+    set { givenKVHeads = newValue }
+  }
+  /// 8/3 d_model, rounded up to a multiple of 16.
+  package var dFF: Int {
+    get { givenDFF ?? (8 * dModel + 47) / 48 * 16 }
+    set { givenDFF = newValue }
+  }
+
+  /// F: hidden width of an mlp memory.
+  package var memoryHidden: Int { memory.expansion * headDim }
+
+  private mutating func resolveLevels() {
+    for i in storedCMS.levels.indices { storedCMS.levels[i].derivedHidden = 2 * dModel }
+  }
+}
+
+extension ModelConfiguration: Equatable {
+  /// Equal when the same is computed, whether a size was given or followed.
+  package static func == (a: ModelConfiguration, b: ModelConfiguration) -> Bool {
+    a.json == b.json
+  }
+}

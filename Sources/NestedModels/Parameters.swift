@@ -1,0 +1,35 @@
+package import NestedBase
+package import NestedTensor
+
+/// A model's weights as tensors, by index in its `ParameterLayout`: what a forward pass reads.
+///
+/// A value: a session replaces the levels it has learnt, a trainer puts variables in place of all.
+package struct Parameters {
+  package private(set) var tensors: [Tensor]
+
+  /// Views of the flat storage `weights`.
+  package init(_ layout: ParameterLayout, _ weights: Storage) {
+    tensors = layout.entries.map { Tensor(Shape($0.shape), weights, offset: $0.offset) }
+  }
+
+  package subscript(index: Int) -> Tensor {
+    @inline(__always) get { tensors[index] }
+    set { tensors[index] = newValue }
+  }
+
+  /// Puts every weight of `layout` on the tape; gradients are added to the flat `gradient`.
+  package func variables(_ tape: Tape, _ layout: ParameterLayout, addingTo gradient: Floats) -> Parameters {
+    var copy = self
+    for (i, entry) in layout.entries.enumerated() {
+      copy.tensors[i] = tape.variable(tensors[i], addingTo: gradient + entry.offset)
+    }
+    return copy
+  }
+}
+
+extension ParameterEntry {
+  /// Whether `Engine.linear` multiplies by it, so that keeping its panels saves work.
+  var isLinear: Bool {
+    shape.count == 2 && shape[1] > 4 && name.hasSuffix(".weight")
+  }
+}

@@ -1,0 +1,122 @@
+package import NestedBase
+
+/// Gradients of an operation's inputs, given those of its outputs (nil: not used). A nil in the result means that
+/// the input needs none, or that it was added to the input's sink.
+package typealias Pullback = (Engine, [Tensor?]) throws(NestedError) -> [Tensor?]
+
+/// The operations of a forward pass in order, as a flat array: backward is a loop, and releasing it is one too.
+package final class Tape {
+  private struct Entry {
+    let inputs: [Int]  // slots, -1 for constants
+    let firstOutput: Int
+    let outputs: Int
+    let pullback: Pullback
+  }
+
+  private var entries: [Entry] = []
+  private var slots = 0
+  private var sinks: [(slot: Int, gradient: Floats)] = []
+  private var gradients: [Tensor?] = []
+
+  package init() {}
+
+  /// Makes `tensor` a variable whose gradient can be asked for after `backward`.
+  package func variable(_ tensor: Tensor) -> Tensor {
+    var copy = tensor
+    copy.slot = slots
+    slots += 1
+    return copy
+  }
+
+  /// Makes `tensor` a variable whose gradient is added to `gradient`, in the tensor's own layout.
+  package func variable(_ tensor: Tensor, addingTo gradient: Floats) -> Tensor {
+    let copy = variable(tensor)
+    sinks.append((copy.slot, gradient))
+    return copy
+  }
+
+  /// Where the gradient of a variable is to be added, if it has such a place. Slots of sinks ascend.
+  package func sink(_ slot: Int) -> Floats? {
+    var low = 0, high = sinks.count
+    while low < high {
+      let middle = (low + high) / 2
+      if sinks[middle].slot < slot { low = middle + 1 } else { high = middle }
+    }
+    return low < sinks.count && sinks[low].slot == slot ? sinks[low].gradient : nil
+  }
+
+  func record(_ inputs: [Tensor], _ outputs: inout [Tensor], _ pullback: @escaping Pullback) {
+    let first = slots
+    for i in outputs.indices {
+      outputs[i].slot = slots
+      slots += 1
+    }
+    entries.append(
+      Entry(inputs: inputs.map(\.slot), firstOutput: first, outputs: outputs.count, pullback: pullback))
+  }
+
+  /// Walks the tape back from `output` with dL/d(output) = `seed`. With `again` the walk is itself recorded, so that the
+  /// gradients can be differentiated (plain operations only).
+  package func backward(
+    _ engine: Engine, from output: Tensor, seed: Tensor, again: Bool = false
+  ) throws(NestedError) {
+    gradients = [Tensor?](repeating: nil, count: slots)
+    precondition(output.slot >= 0, "[backward] the output does not depend on a variable")
+    gradients[output.slot] = seed
+    let outer = engine.tape
+    engine.tape = again ? self : nil
+    defer { engine.tape = outer }
+    var index = entries.count - 1
+    while index >= 0 {
+      let entry = entries[index]
+      index -= 1
+      var incoming: [Tensor?] = []
+      var any = false
+      for slot in entry.firstOutput..<entry.firstOutput + entry.outputs {
+        any = any || gradients[slot] != nil
+        incoming.append(gradients[slot])
+        if !again { gradients[slot] = nil }
+      }
+      if !any { continue }
+      let results = try entry.pullback(engine, incoming)
+      for (slot, result) in zip(entry.inputs, results) where slot >= 0 {
+        guard let result else { continue }
+        if let sink = sink(slot) {
+          engine.kernels.axpy(sink, result.floats, 1, result.count)
+        } else if let before = gradients[slot] {
+          gradients[slot] = try engine.add(before, result)
+        } else {
+          gradients[slot] = result
+        }
+      }
+    }
+  }
+
+  /// dL/d(variable) after `backward`; nil if the output does not depend on it.
+  package func gradient(_ variable: Tensor) -> Tensor? {
+    variable.slot >= 0 ? gradients[variable.slot] : nil
+  }
+}
+
+extension Engine {
+  /// Whether an operation on these inputs is to be recorded. Ask first: a pullback is a heap object.
+  @inline(__always)
+  func records(_ a: Tensor, _ b: Tensor? = nil, _ c: Tensor? = nil) -> Bool {
+    tape != nil && (a.slot >= 0 || (b?.slot ?? -1) >= 0 || (c?.slot ?? -1) >= 0)
+  }
+
+  /// Records an operation with one output.
+  func record(_ inputs: [Tensor], _ output: Tensor, _ pullback: @escaping Pullback) -> Tensor {
+    guard let tape else { return output }
+    var outputs = [output]
+    tape.record(inputs, &outputs, pullback)
+    return outputs[0]
+  }
+
+  /// Where a fused pullback adds a weight's gradient: the sink, or a new tensor of zeros to return.
+  func gradientPlace(_ weight: Tensor, _ tape: Tape) throws(NestedError) -> (Floats, Tensor?) {
+    if let sink = tape.sink(weight.slot) { return (sink, nil) }
+    let zeros = try full(weight.shape, 0)
+    return (zeros.floats, zeros)
+  }
+}

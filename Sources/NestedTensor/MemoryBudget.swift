@@ -1,0 +1,43 @@
+internal import NestedBase
+
+/// Counts a context's tensor memory and refuses what goes over its limit.
+package final class MemoryBudget: @unchecked Sendable {
+  package struct Usage: Sendable {
+    package var inUse = 0, peak = 0, allocations = 0
+  }
+
+  /// Bytes, 0 = no limit.
+  package let limit: Int
+  private let mutex = Mutex()
+  private var usage = Usage()
+  private var refuseAt = 0
+
+  package init(limit: Int = 0) { self.limit = limit }
+
+  package var current: Usage { mutex.withLock { usage } }
+
+  /// For tests: the n-th allocation from now on fails; 0 = none.
+  package func refuse(allocation n: Int) { mutex.withLock { refuseAt = n } }
+
+  func claim(_ bytes: Int) throws(NestedError) {
+    let refused = mutex.withLock { () -> NestedError.Code? in
+      if refuseAt > 0 {
+        refuseAt -= 1
+        if refuseAt == 0 { return .noMemory }
+      }
+      if limit > 0 && usage.inUse + bytes > limit { return .limit }
+      usage.inUse += bytes
+      usage.peak = max(usage.peak, usage.inUse)
+      usage.allocations += 1
+      return nil
+    }
+    guard let code = refused else { return }
+    throw NestedError(
+      code,
+      code == .limit
+        ? "the context's memory limit of \(limit) bytes does not allow \(bytes) bytes more"
+        : "no memory for \(bytes) bytes")
+  }
+
+  func release(_ bytes: Int) { mutex.withLock { usage.inUse -= bytes } }
+}

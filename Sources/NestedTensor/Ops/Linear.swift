@@ -1,0 +1,78 @@
+package import NestedBase
+
+extension Engine {
+  /// y = x Wᵀ: x [.., in], w [out, in], y [.., out]. Every element is one chain over `in`, so a row's result does not
+  /// depend on how many rows there are.
+  package func linear(_ x: Tensor, _ w: Tensor) throws(NestedError) -> Tensor {
+    let depth = w.shape[1], out = w.shape[0]
+    precondition(
+      x.shape.last == depth, "[linear] expected inner sizes to match, got \(x.shape) · \(w.shape)ᵀ")
+    let rows = x.count / depth
+    let y = try empty(x.shape.replacing(x.shape.rank - 1, with: out))
+    let panels = (out + 31) / 32
+    let packed: Storage
+    if let kept = w.packed { packed = kept } else { packed = try pack(w) }
+    let blockRows = 64, blockPanels = 8
+    let across = (panels + blockPanels - 1) / blockPanels
+    let down = (rows + blockRows - 1) / blockRows
+    let (to, from, weights) = (y.floats, x.floats, packed.floats)
+    parallel(across * down, work: rows * depth * out) { task in
+      let row = task / across * blockRows
+      let panel = task % across * blockPanels
+      kernels.linearForward(
+        to + row * out, out, from + row * depth, depth, weights, min(blockRows, rows - row), out, depth,
+        panel, min(blockPanels, panels - panel))
+    }
+    guard records(x, w), let tape else { return y }
+    return record([x, w], y) { (engine, incoming) throws(NestedError) in
+      let dy = incoming[0]!
+      return try engine.linearPullback(x, w, dy, tape)
+    }
+  }
+
+  /// The weight's panels as `linear` reads them.
+  package func pack(_ w: Tensor) throws(NestedError) -> Storage {
+    let storage = try memory.take(packedCount(w.shape))
+    pack(w, into: storage.floats)
+    return storage
+  }
+
+  package func packedCount(_ shape: Shape) -> Int { (shape[0] + 31) / 32 * 32 * shape[1] }
+
+  package func pack(_ w: Tensor, into packed: Floats) {
+    let depth = w.shape[1], out = w.shape[0]
+    let from = w.floats
+    let group = 128  // rows, whole panels
+    parallel((out + group - 1) / group, work: out * depth / 4) { task in
+      let row = task * group
+      kernels.packTransposed(packed + row * depth, from + row * depth, min(group, out - row), depth)
+    }
+  }
+
+  private func linearPullback(
+    _ x: Tensor, _ w: Tensor, _ dy: Tensor, _ tape: Tape
+  ) throws(NestedError) -> [Tensor?] {
+    let depth = w.shape[1], out = w.shape[0], rows = x.count / depth, block = 64
+    var dx: Tensor? = nil
+    if x.slot >= 0 {
+      let result = try empty(x.shape)
+      let to = result.floats
+      parallel((rows + block - 1) / block, work: rows * depth * out) { task in
+        let row = task * block
+        kernels.gemm(
+          false, false, min(block, rows - row), depth, out, 1, dy.floats + row * out, out, w.floats, depth,
+          0, to + row * depth, depth)
+      }
+      dx = result
+    }
+    if w.slot < 0 { return [dx, nil] }
+    let (dw, result) = try gradientPlace(w, tape)
+    parallel((out + block - 1) / block, work: rows * depth * out) { task in
+      let row = task * block
+      kernels.gemm(
+        true, false, min(block, out - row), depth, rows, 1, dy.floats + row, out, x.floats, depth, 1,
+        dw + row * depth, depth)
+    }
+    return [dx, result]
+  }
+}

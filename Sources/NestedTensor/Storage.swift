@@ -1,0 +1,99 @@
+internal import Glibc
+package import NestedBase
+
+/// Owns `count` floats, aligned to 64 bytes and charged to a budget. One of the few places that touch raw memory.
+@safe package final class Storage: @unchecked Sendable {
+  package let floats: Floats
+  package let count: Int
+  private let budget: MemoryBudget
+
+  /// Contents are undefined.
+  package init(count: Int, budget: MemoryBudget) throws(NestedError) {
+    let (bytes, overflow) = max(count, 16).multipliedReportingOverflow(by: 4)
+    if overflow || count < 0 { throw NestedError(.noMemory, "no memory for \(count) floats") }
+    try budget.claim(bytes)
+    var memory: UnsafeMutableRawPointer?
+    guard unsafe posix_memalign(&memory, 64, bytes) == 0, let memory = unsafe memory else {
+      budget.release(bytes)
+      throw NestedError(.noMemory, "no memory for \(bytes) bytes")
+    }
+    unsafe floats = Floats(memory.bindMemory(to: Float.self, capacity: max(count, 16)))
+    self.count = count
+    self.budget = budget
+  }
+
+  deinit {
+    unsafe free(floats.pointer)
+    budget.release(max(count, 16) * 4)
+  }
+
+  package func copy() throws(NestedError) -> Storage {
+    let other = try Storage(count: count, budget: budget)
+    other.floats.copy(from: floats, count: count)
+    return other
+  }
+}
+
+/// Storages of one engine, used again and again: once every size has been seen, nothing is allocated.
+///
+/// A storage is free when nobody but the pool refers to it, so there is nothing to give back. Not for use by two
+/// threads at a time.
+package final class StoragePool {
+  private struct Bucket {
+    var size: Int
+    var items: [Storage] = []
+    var cursor = 0
+  }
+
+  package let budget: MemoryBudget
+  /// Tests fill what is handed out with NaN, so that an element nobody wrote shows.
+  package var poisons = false
+  private var buckets: [Bucket] = []
+  /// How often `trim` was called.
+  private(set) var trims = 0
+
+  package init(budget: MemoryBudget) { self.budget = budget }
+
+  package func take(_ count: Int) throws(NestedError) -> Storage {
+    let size = StoragePool.sizeClass(count)
+    let index = bucket(size)
+    let items = buckets[index].items.count
+    for _ in 0..<items {
+      let at = buckets[index].cursor
+      buckets[index].cursor = at + 1 == items ? 0 : at + 1
+      if isKnownUniquelyReferenced(&buckets[index].items[at]) {
+        if poisons { buckets[index].items[at].floats.fill(.nan, count: size) }
+        return buckets[index].items[at]
+      }
+    }
+    let storage = try Storage(count: size, budget: budget)
+    if poisons { storage.floats.fill(.nan, count: size) }
+    buckets[index].items.append(storage)
+    return storage
+  }
+
+  /// Drops every storage that is not in use.
+  package func trim() {
+    buckets.removeAll()
+    trims += 1
+  }
+
+  /// Multiples of 16 up to 256, then eight steps per power of two: at most an eighth is wasted.
+  static func sizeClass(_ count: Int) -> Int {
+    if count <= 256 { return max(16, (count + 15) / 16 * 16) }
+    let step = 1 << (Int.bitWidth - count.leadingZeroBitCount - 4)
+    return (count + step - 1) / step * step
+  }
+
+  private func bucket(_ size: Int) -> Int {
+    var low = 0, high = buckets.count
+    while low < high {
+      let middle = (low + high) / 2
+      if buckets[middle].size < size { low = middle + 1 } else { high = middle }
+    }
+    if low == buckets.count || buckets[low].size != size {
+      buckets.insert(Bucket(size: size), at: low)
+    }
+    return low
+  }
+}

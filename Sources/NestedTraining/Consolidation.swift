@@ -1,0 +1,95 @@
+package import NestedBase
+package import NestedModels
+package import NestedTensor
+
+/// How sessions are merged into a model (SPEC 3, consolidation). The defaults take everything that
+/// was learnt.
+package struct ConsolidationOptions: Equatable, Sendable {
+  /// Bit l = level l takes part; 0 = all levels.
+  package var levelMask: UInt32 = 0
+  /// Fraction of the merged delta that moves; 0 = 1.
+  package var strength = 0.0
+  /// Bound of what is added to one tensor, as a norm; 0 = none.
+  package var maxNorm = 0.0
+  /// One per session, 0 or more, not all 0; normalised. nil = equal.
+  package var weights: [Double]?
+
+  package init() {}
+}
+
+/// A new model whose CMS levels have moved by what the sessions learnt:
+///
+///     W_new = W + strength · Σ_s w_s (W_s - W_0s)     w_s normalised, W_0s = weights of the session's model
+///
+/// tensor by tensor, clipped to `maxNorm`. Sums are in Double, in the order of the sessions. Model
+/// and sessions stay as they are. `mismatch` when a session belongs to another architecture.
+package func consolidate(
+  model: Model, sessions: [Session], options: ConsolidationOptions, control: RunControl
+) throws(NestedError) -> Model {
+  let weights = try normalised(options.weights, count: sessions.count)
+  let levels = model.configuration.cms.levels.count
+  guard options.levelMask >> UInt32(levels) == 0 else {
+    throw NestedError(
+      .range, "[consolidate] the mask names a level that the model lacks, it has \(levels)",
+      place: "level_mask")
+  }
+  guard options.strength.isFinite, options.strength >= 0, options.maxNorm >= 0,
+    options.maxNorm.isFinite
+  else {
+    throw NestedError(.range, "[consolidate] strength and max_norm must be finite and 0 or more")
+  }
+  for session in sessions {
+    guard session.model.configuration.fingerprint == model.configuration.fingerprint else {
+      throw NestedError(
+        .mismatch, "[consolidate] a session belongs to a model of another configuration")
+    }
+  }
+  let strength = options.strength == 0 ? 1 : options.strength
+  let entries = model.layout.entries.filter {
+    $0.level >= 0 && (options.levelMask == 0 || options.levelMask >> UInt32($0.level) & 1 == 1)
+  }
+  let merged = try model.clone()
+  var delta = [Double](repeating: 0, count: entries.map(\.count).max() ?? 0)
+  try merged.withMutableWeights { (w: Floats) throws(NestedError) in
+    for (done, entry) in entries.enumerated() {
+      try control.report("consolidate", done, entries.count, .nan)
+      for i in 0..<entry.count { delta[i] = 0 }
+      for (index, session) in sessions.enumerated() {
+        try session.withOnlineWeights(entry) { (online, start) in
+          for i in 0..<entry.count {
+            delta[i] += weights[index] * (Double(online[i]) - Double(start[i]))
+          }
+        }
+      }
+      move(w + entry.offset, delta, entry.count, strength, options.maxNorm)
+    }
+  }
+  try control.report("consolidate", entries.count, entries.count, .nan)
+  return merged
+}
+
+/// w += strength · delta, no longer than maxNorm.
+private func move(
+  _ w: Floats, _ delta: [Double], _ count: Int, _ strength: Double, _ maxNorm: Double
+) {
+  var squares = 0.0
+  for i in 0..<count { squares += delta[i] * delta[i] }
+  let norm = strength * squares.squareRoot()
+  let factor = maxNorm > 0 && norm > maxNorm ? strength * (maxNorm / norm) : strength
+  for i in 0..<count where delta[i] != 0 { w[i] = Float(Double(w[i]) + factor * delta[i]) }
+}
+
+/// Weights that sum to 1.
+private func normalised(_ weights: [Double]?, count: Int) throws(NestedError) -> [Double] {
+  guard count > 0 else {
+    throw NestedError(.argument, "[consolidate] expected one session or more", place: "sessions")
+  }
+  guard let weights else { return [Double](repeating: 1 / Double(count), count: count) }
+  let sum = weights.reduce(0, +)
+  guard weights.count == count, weights.allSatisfy({ $0 >= 0 }), sum > 0, sum.isFinite else {
+    throw NestedError(
+      .range, "[consolidate] expected \(count) weights of 0 or more, not all 0",
+      place: "session_weights")
+  }
+  return weights.map { $0 / sum }
+}

@@ -1,0 +1,284 @@
+package import NestedBase
+import NestedLearning
+import NestedModels
+package import NestedTensor
+
+package struct FeedResult: Equatable, Sendable {
+  package var consumed = 0
+  /// Mean nll of the tokens that had a prediction before them, NaN when none had.
+  package var loss = Double.nan
+  package var updates = 0
+}
+
+/// A segment whose forward pass is still on a tape, because it was fed whole.
+private struct OpenSegment {
+  let tape: Tape
+  let logits: Tensor
+  let gradient: Storage
+}
+
+extension Session {
+  /// Advances the stream by `count` tokens; logits [count, V], or [V] of the last if `lastOnly`, or nil.
+  ///
+  /// The stream is cut at the segments' ends, which depend on the position only. Each piece commits as a whole; after a
+  /// failure or a cancel the session stands after the last piece that did. With learning on, the losses of a segment and
+  /// the steps of the levels wait for the next token, because it is the last target (SPEC 3).
+  @discardableResult
+  package func feed(
+    tokens: Tokens, count: Int, logits: Floats?, lastOnly: Bool, control: RunControl
+  ) throws(NestedError) -> FeedResult {
+    try feed(tokens: tokens, count: count, logits: logits, lastOnly: lastOnly, nll: nil, sampled: false, control)
+  }
+
+  /// `nll` [count] receives each token's loss, NaN without a prediction; `sampled` tokens are not learnt from.
+  func feed(
+    tokens: Tokens, count: Int, logits: Floats?, lastOnly: Bool, nll: Floats?, sampled: Bool,
+    _ control: RunControl
+  ) throws(NestedError) -> FeedResult {
+    let vocab = model.configuration.vocab
+    let engine = try model.runtime.checkOut()
+    defer { model.runtime.checkIn(engine) }
+    let before = updates
+    var losses = (sum: 0.0, count: 0)
+    var done = 0
+    var open: OpenSegment? = nil
+    while done < count {
+      try control.report(
+        "feed", done, count, losses.count > 0 ? losses.sum / Double(losses.count) : .nan)
+      let next = tokens + done
+      try learnFromSegment(engine, next: next[0], sampled: sampled, open)
+      open = nil
+      let rows = min(count - done, table.segmentEnd(after: state.position) - state.position)
+      try withParameters(engine) { (parameters) throws(NestedError) in
+        let result: Tensor
+        (result, open) = try forward(engine, parameters, next, rows)
+        losses = try surprise(engine, result, next, rows, losses, nll.map { $0 + done })
+        try commit(result, next, rows, sampled: sampled)
+        if let logits, !lastOnly {
+          (logits + done * vocab).copy(from: result.floats, count: rows * vocab)
+        }
+      }
+      done += rows
+    }
+    if let logits, lastOnly, count > 0 { logits.copy(from: state.output.floats, count: vocab) }
+    try control.report("feed", count, count, losses.count > 0 ? losses.sum / Double(losses.count) : .nan)
+    return FeedResult(
+      consumed: count, loss: losses.count > 0 ? losses.sum / Double(losses.count) : .nan,
+      updates: updates - before)
+  }
+
+  // MARK: One piece
+
+  /// The forward pass of the next `rows` tokens; moves the recurrent state, or leaves it as it was and throws.
+  private func forward(
+    _ engine: Engine, _ parameters: Parameters, _ tokens: Tokens, _ rows: Int
+  ) throws(NestedError) -> (Tensor, OpenSegment?) {
+    let learns = state.learn == .on
+    if learns && state.segmentTokens.isEmpty && state.segmentStart == nil {
+      state.segmentStart = try Storage(count: state.recurrent.count, budget: model.runtime.budget)
+    }
+    if learns && state.segmentTokens.isEmpty, var start = state.segmentStart {
+      state.segmentStart = nil
+      defer { state.segmentStart = start }
+      try Storage.makeUnique(&start)
+      start.floats.copy(from: state.recurrent.floats, count: start.count)
+    }
+    try Storage.makeUnique(&state.recurrent)
+    let whole = learns && state.segmentTokens.isEmpty && rows > 1
+      && table.isSegmentEnd(state.position + rows)
+    // Once an engine has run this very pass, nothing is left that could fail.
+    var backup: Storage? = nil
+    if !engine.isWarm(model, rows, learns: whole) {
+      let copy = try engine.memory.take(state.recurrent.count)
+      copy.floats.copy(from: state.recurrent.floats, count: state.recurrent.count)
+      backup = copy
+    }
+    let stream = HopeStream(
+      state: state.recurrent.floats, position: state.position, writes: state.learn != .off)
+    do throws(NestedError) {
+      var open: OpenSegment? = nil
+      let result: Tensor
+      if whole {
+        let (tape, variables, gradient) = try learnable(engine, parameters)
+        engine.tape = tape
+        defer { engine.tape = nil }
+        result = try model.hope.logits(
+          engine, variables, tokens: tokens, batch: 1, length: rows, stream: stream)
+        open = OpenSegment(tape: tape, logits: result, gradient: gradient)
+      } else {
+        result = try model.hope.logits(
+          engine, parameters, tokens: tokens, batch: 1, length: rows, stream: stream)
+      }
+      return (result, open)
+    } catch {
+      engine.cool()
+      if let backup {
+        state.recurrent.floats.copy(from: backup.floats, count: state.recurrent.count)
+      }
+      throw error
+    }
+  }
+
+  /// Adds up the losses of the tokens just read under the predictions before them.
+  private func surprise(
+    _ engine: Engine, _ logits: Tensor, _ tokens: Tokens, _ rows: Int, _ losses: (sum: Double, count: Int),
+    _ nll: Floats?
+  ) throws(NestedError) -> (sum: Double, count: Int) {
+    let vocab = model.configuration.vocab
+    var losses = losses
+    nll?[0] = .nan
+    if state.position > 0 {
+      let last = Tensor(Shape(1, vocab), state.output)
+      let first = try engine.crossEntropy(last, tokens)
+      losses.sum += first.sum
+      losses.count += 1
+      nll?[0] = first.nll.floats[0]
+    }
+    if rows > 1 {
+      let inner = Tensor(Shape(rows - 1, vocab), logits.storage, offset: logits.offset)
+      let rest = try engine.crossEntropy(inner, tokens + 1)
+      losses.sum += rest.sum
+      losses.count += rows - 1
+      if let nll { (nll + 1).copy(from: rest.nll.floats, count: rows - 1) }
+    }
+    return losses
+  }
+
+  private func commit(
+    _ logits: Tensor, _ tokens: Tokens, _ rows: Int, sampled: Bool
+  ) throws(NestedError) {
+    let vocab = model.configuration.vocab
+    try Storage.makeUnique(&state.output)
+    state.output.floats.copy(from: logits.floats + (rows - 1) * vocab, count: vocab)
+    for i in 0..<rows {
+      state.remember(tokens[i])
+      if state.learn == .on {
+        state.segmentTokens.append(tokens[i])
+        state.segmentSampled.append(sampled)
+      }
+    }
+    state.position += rows
+  }
+
+  // MARK: Learning
+
+  /// Before the token `next` is read: ends the segment if it is complete, and steps the levels that are due.
+  private func learnFromSegment(
+    _ engine: Engine, next: Int32, sampled: Bool, _ open: OpenSegment?
+  ) throws(NestedError) {
+    guard state.learn == .on, table.isSegmentEnd(state.position) else { return }
+    try closeSegment(engine, next: sampled ? nil : next, open)
+    for index in table.slots.indices where table.clock.isDue(table.slots[index].level, at: state.position) {
+      try step(index)
+    }
+  }
+
+  /// A tape with the levels that learn as variables, their gradients added to the storage.
+  private func learnable(
+    _ engine: Engine, _ parameters: Parameters
+  ) throws(NestedError) -> (Tape, Parameters, Storage) {
+    let tape = Tape()
+    var variables = parameters
+    let learning = table.slots.indices.filter { isLearning($0) }
+    let total = learning.reduce(0) { $0 + table.slots[$1].count }
+    let gradient = try engine.memory.take(total)
+    gradient.floats.fill(0, count: total)
+    var at = 0
+    for index in learning {
+      let slot = table.slots[index]
+      for i in slot.entries {
+        let place = gradient.floats + at + model.layout.entries[i].offset - slot.offset
+        variables[i] = tape.variable(parameters[i], addingTo: place)
+      }
+      at += slot.count
+    }
+    return (tape, variables, gradient)
+  }
+
+  func isLearning(_ index: Int) -> Bool {
+    table.slots[index].period > 0 && !state.levels[index].frozen
+  }
+
+  /// Backpropagates the present segment and adds its gradients to the levels' sums. `next` is the target of its last
+  /// token, nil if there is none. On failure everything is as before.
+  private func closeSegment(
+    _ engine: Engine, next: Int32?, _ open: OpenSegment?
+  ) throws(NestedError) {
+    let rows = state.segmentTokens.count
+    guard rows > 0, let start = state.segmentStart else { return }
+    var targets = [Int32](repeating: -1, count: rows)
+    for i in 0..<rows - 1 where !state.segmentSampled[i + 1] { targets[i] = state.segmentTokens[i + 1] }
+    if let next { targets[rows - 1] = next }
+    let known = targets.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }
+    let learning = table.slots.indices.filter { isLearning($0) }
+    if known > 0 && !learning.isEmpty {
+      let gradient = try segmentGradient(engine, start, targets, open)
+      // Make room first: from here on nothing fails.
+      for index in learning {
+        let count = table.slots[index].count
+        if var pending = state.levels[index].pending {
+          state.levels[index].pending = nil
+          defer { state.levels[index].pending = pending }
+          try Storage.makeUnique(&pending)
+        } else {
+          let pending = try Storage(count: count, budget: model.runtime.budget)
+          pending.floats.fill(0, count: count)
+          state.levels[index].pending = pending
+        }
+      }
+      var at = 0
+      for index in learning {
+        let count = table.slots[index].count
+        if let pending = state.levels[index].pending {
+          model.runtime.kernels.axpy(pending.floats, gradient.floats + at, 1, count)
+        }
+        state.levels[index].pendingTargets += known
+        at += count
+      }
+    }
+    state.segmentTokens.removeAll(keepingCapacity: true)
+    state.segmentSampled.removeAll(keepingCapacity: true)
+  }
+
+  private func segmentGradient(
+    _ engine: Engine, _ start: Storage, _ targets: [Int32], _ open: OpenSegment?
+  ) throws(NestedError) -> Storage {
+    func backward(_ tape: Tape, _ logits: Tensor) throws(NestedError) {
+      engine.tape = tape
+      defer { engine.tape = nil }
+      try unsafe targets.withUnsafeBufferPointer { (buffer) throws(NestedError) in
+        guard let base = buffer.baseAddress else { return }
+        let loss = try engine.crossEntropy(logits, unsafe Tokens(base)).loss
+        if loss.slot < 0 { return }
+        try tape.backward(engine, from: loss, seed: try engine.full(Shape(1), 1))
+      }
+    }
+    if let open {
+      try backward(open.tape, open.logits)
+      return open.gradient
+    }
+    return try withParameters(engine) { (parameters) throws(NestedError) in
+      let (tape, variables, gradient) = try learnable(engine, parameters)
+      let work = try engine.memory.take(start.count)
+      work.floats.copy(from: start.floats, count: start.count)
+      let rows = state.segmentTokens.count
+      let stream = HopeStream(state: work.floats, position: state.position - rows, writes: true)
+      engine.tape = tape
+      defer { engine.tape = nil }
+      try unsafe state.segmentTokens.withUnsafeBufferPointer { (buffer) throws(NestedError) in
+        guard let base = buffer.baseAddress else { return }
+        let logits = try model.hope.logits(
+          engine, variables, tokens: unsafe Tokens(base), batch: 1, length: rows, stream: stream)
+        try backward(tape, logits)
+      }
+      return gradient
+    }
+  }
+
+  /// Ends the segment where it stands: the last token's loss is dropped.
+  func closeSegmentNow() throws(NestedError) {
+    let engine = try model.runtime.checkOut()
+    defer { model.runtime.checkIn(engine) }
+    try closeSegment(engine, next: nil, nil)
+  }
+}

@@ -1,0 +1,166 @@
+package import NestedBase
+import NestedLearning
+package import NestedModels
+import NestedTensor
+
+/// What can be seen of one level.
+package struct LevelInfo: Equatable, Sendable {
+  package var chunk = 0, parameters = 0
+  package var frozen = false
+  package var lastUpdate = -1, nextUpdate = -1  // positions, -1 = none
+  package var updates = 0, skipped = 0
+  package var learningRate = 0.0
+  package var weightNorm = 0.0, deltaNorm = 0.0, pendingNorm = 0.0
+  package var lastGradientNorm = 0.0, lastUpdateNorm = 0.0
+}
+
+extension Session {
+  private func index(_ layer: Int, _ level: Int) -> Int { layer * table.levels + level }
+
+  private func indices(_ layer: Int?, _ level: Int?) -> [Int] {
+    table.slots.indices.filter {
+      (layer == nil || table.slots[$0].layer == layer) && (level == nil || table.slots[$0].level == level)
+    }
+  }
+
+  /// One optimizer step of a level with its summed gradient (paper eq 71), if there is any. A gradient that is not finite
+  /// is dropped and counted. All or nothing.
+  func step(_ index: Int) throws(NestedError) {
+    let slot = table.slots[index]
+    let kernels = model.runtime.kernels, budget = model.runtime.budget
+    guard isLearning(index), state.levels[index].pendingTargets > 0,
+      let pending = state.levels[index].pending
+    else { return }
+    let norm = kernels.sumOfSquares(pending.floats, slot.count).squareRoot()
+    if norm.isFinite {
+      forgetParameters()  // they hold the online weights, which are to change in place
+      if var online = state.levels[index].online {
+        state.levels[index].online = nil
+        defer { state.levels[index].online = online }
+        try Storage.makeUnique(&online)
+      } else {
+        let online = try Storage(count: slot.count, budget: budget)
+        model.withWeights { (w: Floats) in online.floats.copy(from: w + slot.offset, count: slot.count) }
+        state.levels[index].online = online
+      }
+      let size = slot.optimizer.slots.count * slot.count
+      if var optimizer = state.levels[index].optimizer {
+        state.levels[index].optimizer = nil
+        defer { state.levels[index].optimizer = optimizer }
+        try Storage.makeUnique(&optimizer)
+      } else {
+        let optimizer = try Storage(count: size, budget: budget)
+        optimizer.floats.fill(0, count: size)
+        state.levels[index].optimizer = optimizer
+      }
+      guard let online = state.levels[index].online, let optimizer = state.levels[index].optimizer else {
+        return
+      }
+      let engine = try model.runtime.checkOut()
+      defer { model.runtime.checkIn(engine) }
+      let before = try engine.memory.take(slot.count)
+      before.floats.copy(from: online.floats, count: slot.count)
+      state.levels[index].steps += 1
+      slot.optimizer.update(
+        online.floats, optimizer.floats, stride: slot.count, pending.floats, count: slot.count,
+        step: UpdateStep(
+          number: state.levels[index].steps,
+          learningRate: slot.learningRate * state.levels[index].learningRateScale,
+          gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)), kernels: kernels)
+      kernels.axpy(before.floats, online.floats, -1, slot.count)
+      state.levels[index].lastUpdateNorm =
+        kernels.sumOfSquares(before.floats, slot.count).squareRoot()
+      state.levels[index].lastGradientNorm = norm
+      state.levels[index].updates += 1
+      state.levels[index].lastUpdate = state.position
+    } else {
+      state.levels[index].skipped += 1
+    }
+    try clearPending(index)
+  }
+
+  private func clearPending(_ index: Int) throws(NestedError) {
+    state.levels[index].pendingTargets = 0
+    guard var pending = state.levels[index].pending else { return }
+    state.levels[index].pending = nil
+    // A shared sum is left to the others; the next segment makes a new one.
+    if isKnownUniquelyReferenced(&pending) {
+      pending.floats.fill(0, count: pending.count)
+      state.levels[index].pending = pending
+    }
+  }
+
+  /// Ends the segment and applies every loss whose target is known. The clock is untouched.
+  package func flush(layer: Int?, level: Int?) throws(NestedError) {
+    try closeSegmentNow()
+    for index in indices(layer, level) { try step(index) }
+  }
+
+  /// Back to the model's weights: what the level learnt, its sum and its optimizer are dropped.
+  package func resetLevels(layer: Int?, level: Int?) throws(NestedError) {
+    try closeSegmentNow()
+    forgetParameters()
+    for index in indices(layer, level) {
+      var fresh = LevelState()
+      fresh.frozen = state.levels[index].frozen
+      fresh.learningRateScale = state.levels[index].learningRateScale
+      state.levels[index] = fresh
+    }
+  }
+
+  /// Freezes or thaws, and scales the learning rate; nil leaves as is. What a frozen level had summed up waits.
+  package func control(
+    layer: Int?, level: Int?, frozen: Bool?, learningRateScale: Double?
+  ) throws(NestedError) {
+    if state.learn == .on && frozen != nil { try closeSegmentNow() }
+    for index in indices(layer, level) {
+      if let frozen { state.levels[index].frozen = frozen }
+      if let learningRateScale { state.levels[index].learningRateScale = learningRateScale }
+    }
+  }
+
+  package func levelInfo(layer: Int, level: Int) throws(NestedError) -> LevelInfo {
+    let index = index(layer, level)
+    let slot = table.slots[index], own = state.levels[index]
+    let kernels = model.runtime.kernels
+    func norm(_ x: Floats) -> Double { kernels.sumOfSquares(x, slot.count).squareRoot() }
+    var info = LevelInfo()
+    info.chunk = slot.period
+    info.parameters = slot.count
+    info.frozen = own.frozen || slot.period == 0
+    info.lastUpdate = own.lastUpdate
+    info.nextUpdate = info.frozen ? -1 : table.clock.nextUpdate(slot.level, after: state.position)
+    info.updates = own.updates
+    info.skipped = own.skipped
+    info.learningRate = slot.period == 0 ? 0 : slot.learningRate * own.learningRateScale
+    info.lastGradientNorm = own.lastGradientNorm
+    info.lastUpdateNorm = own.lastUpdateNorm
+    info.pendingNorm = own.pending.map { norm($0.floats) } ?? 0
+    model.withWeights { (w: Floats) in
+      let start = w + slot.offset
+      info.weightNorm = norm(own.online?.floats ?? start)
+      var sum = 0.0
+      if let online = own.online {
+        for i in 0..<slot.count {
+          let difference = Double(online.floats[i]) - Double(start[i])
+          sum += difference * difference
+        }
+      }
+      info.deltaNorm = sum.squareRoot()
+    }
+    return info
+  }
+
+  /// One parameter of a level as this session has it, and as the model has it.
+  package func withOnlineWeights(
+    _ entry: ParameterEntry, _ body: (_ online: Floats, _ start: Floats) -> Void
+  ) throws(NestedError) {
+    let index = index(entry.layer, entry.level)
+    let slot = table.slots[index]
+    model.withWeights { (w: Floats) in
+      let start = w + entry.offset
+      let online = state.levels[index].online.map { $0.floats + (entry.offset - slot.offset) }
+      body(online ?? start, start)
+    }
+  }
+}

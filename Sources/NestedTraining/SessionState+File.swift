@@ -1,0 +1,165 @@
+package import NestedBase
+package import NestedCheckpoint
+import NestedLearning
+package import NestedModels
+package import NestedTensor
+
+/// A session whole in one safetensors file, without the model's weights: save, load, continue gives the bits of continuing.
+///
+///     recurrent [n]   output [V]   history [h]   clock [3]: position, learn mode, seed (I64)
+///     segment.recurrent [n]   segment.tokens [s]   segment.sampled [s]         with learning on
+///     levels.counters [L K, 6] (I64)   levels.numbers [L K, 3] (F64)
+///     levels.{layer}.{level}.{weights, pending, optimizer}                     what a level has of its own
+extension SessionState {
+  private static let identity = FileIdentity("session", version: 1)
+  private static let fingerprintKey = "nested.fingerprint"
+
+  private func writer() throws(NestedError) -> SafetensorsWriter {
+    let fingerprint = String(model.configuration.fingerprint, radix: 16)
+    var writer = SafetensorsWriter(
+      SessionState.identity, metadata: [(SessionState.fingerprintKey, fingerprint)])
+    func add(_ name: String, _ storage: Storage?) throws(NestedError) {
+      guard let storage else { return }
+      try writer.add(name, shape: [storage.count], storage.floats, count: storage.count)
+    }
+    try add("recurrent", recurrent)
+    try add("output", output)
+    try writer.add("history", shape: [history.count], history)
+    try writer.add(
+      "clock", shape: [3], [Int64(position), Int64(learn.rawValue), Int64(bitPattern: seed)])
+    if let segmentStart, !segmentTokens.isEmpty {
+      try add("segment.recurrent", segmentStart)
+      try writer.add("segment.tokens", shape: [segmentTokens.count], segmentTokens)
+      try writer.add(
+        "segment.sampled", shape: [segmentTokens.count], segmentSampled.map { $0 ? UInt8(1) : 0 })
+    }
+    var counters: [Int64] = []
+    var numbers: [Double] = []
+    for level in levels {
+      counters += [
+        level.pendingTargets, level.steps, level.updates, level.skipped, level.lastUpdate,
+        level.frozen ? 1 : 0,
+      ].map { Int64($0) }
+      numbers += [level.lastGradientNorm, level.lastUpdateNorm, level.learningRateScale]
+    }
+    try writer.add("levels.counters", shape: [levels.count, 6], counters)
+    try writer.add("levels.numbers", shape: [levels.count, 3], numbers)
+    for (name, level) in zip(names, levels) {
+      try add(name + ".weights", level.online)
+      try add(name + ".pending", level.pending)
+      try add(name + ".optimizer", level.optimizer)
+    }
+    return writer
+  }
+
+  private var names: [String] {
+    let count = model.configuration.cms.levels.count
+    return levels.indices.map { "levels.\($0 / count).\($0 % count)" }
+  }
+
+  package func bytes() throws(NestedError) -> [UInt8] { try writer().bytes() }
+
+  package func save(path: FilePath, sync: Bool = true, control: RunControl) throws(NestedError) {
+    try control.report("save", 0, 1, .nan)
+    try writer().write(to: path, sync: sync)
+    try control.report("save", 1, 1, .nan)
+  }
+
+  package init(model: Model, bytes: [UInt8]) throws(NestedError) {
+    try self.init(model: model, file: try SafetensorsFile(bytes: bytes))
+  }
+
+  init(model: Model, file: SafetensorsFile) throws(NestedError) {
+    try file.identify(as: SessionState.identity)
+    guard
+      file.metadata(SessionState.fingerprintKey)
+        == String(model.configuration.fingerprint, radix: 16)
+    else {
+      throw NestedError(
+        .mismatch, "[session] the file belongs to a model of another configuration",
+        place: SessionState.fingerprintKey)
+    }
+    try file.verifyChecksum()
+    func corrupt(_ place: String) -> NestedError {
+      NestedError(.corrupt, "[session] a value that no session has written", place: place)
+    }
+    let table = LevelTable(model.configuration, model.layout)
+    let vocab = model.configuration.vocab
+    let clock = try file.int64s("clock", atMost: 3)
+    guard clock.count == 3, (0...Int64(1) << 53).contains(clock[0]),
+      let mode = LearnMode(rawValue: Int32(truncatingIfNeeded: clock[1]))
+    else { throw corrupt("clock") }
+    try self.init(
+      model: model, learn: mode, seed: UInt64(bitPattern: clock[2]), levels: table.slots.count)
+    position = Int(clock[0])
+
+    func read(_ name: String, _ count: Int) throws(NestedError) -> Storage? {
+      guard file.record(named: name) != nil else { return nil }
+      let record = try file.record(named: name, shape: [count])
+      let storage = try Storage(count: count, budget: model.runtime.budget)
+      try file.readFloats(record, into: storage.floats)
+      return storage
+    }
+    func tokens(_ name: String, atMost limit: Int) throws(NestedError) -> [Int32] {
+      let values = try file.int32s(name, atMost: limit)
+      guard values.allSatisfy({ $0 >= 0 && Int($0) < vocab }) else { throw corrupt(name) }
+      return values
+    }
+    guard let recurrent = try read("recurrent", model.hope.stateSize),
+      let output = try read("output", vocab)
+    else { throw corrupt("recurrent") }
+    guard model.hope.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
+    self.recurrent = recurrent
+    self.output = output
+    history = try tokens("history", atMost: 2 * SessionState.historyLimit)
+    guard history.count <= position, position == 0 || !history.isEmpty else { throw corrupt("history") }
+
+    if let start = try read("segment.recurrent", model.hope.stateSize) {
+      segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
+      segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
+      let first = position - segmentTokens.count
+      guard segmentSampled.count == segmentTokens.count, first >= 0, !segmentTokens.isEmpty,
+        table.segmentEnd(after: first) >= position,
+        model.hope.isValidState(start.floats, position: first)
+      else { throw corrupt("segment.tokens") }
+      segmentStart = start
+    }
+
+    let counters = try file.int64s("levels.counters", atMost: 6 * levels.count)
+    let numbers = try file.doubles("levels.numbers", atMost: 3 * levels.count)
+    guard counters.count == 6 * levels.count, numbers.count == 3 * levels.count,
+      counters.allSatisfy({ (-1...Int64(1) << 53).contains($0) }), numbers.allSatisfy(\.isFinite)
+    else { throw corrupt("levels.counters") }
+    for (i, name) in names.enumerated() {
+      let slot = table.slots[i]
+      var level = LevelState()
+      level.pendingTargets = Int(counters[6 * i])
+      level.steps = Int(counters[6 * i + 1])
+      level.updates = Int(counters[6 * i + 2])
+      level.skipped = Int(counters[6 * i + 3])
+      level.lastUpdate = Int(counters[6 * i + 4])
+      level.frozen = counters[6 * i + 5] != 0
+      level.lastGradientNorm = numbers[3 * i]
+      level.lastUpdateNorm = numbers[3 * i + 1]
+      level.learningRateScale = numbers[3 * i + 2]
+      level.online = try read(name + ".weights", slot.count)
+      level.pending = try read(name + ".pending", slot.count)
+      level.optimizer = try read(name + ".optimizer", slot.optimizer.slots.count * slot.count)
+      guard level.pendingTargets == 0 || level.pending != nil, level.pendingTargets >= 0, level.steps >= 0,
+        level.updates >= 0, level.skipped >= 0, level.steps == 0 || level.optimizer != nil
+      else { throw corrupt(name) }
+      levels[i] = level
+    }
+  }
+}
+
+extension Session {
+  package static func load(
+    model: Model, path: FilePath, control: RunControl
+  ) throws(NestedError) -> Session {
+    try control.report("load", 0, 1, .nan)
+    let session = Session(model: model, state: try SessionState(model: model, file: try SafetensorsFile(path: path)))
+    try control.report("load", 1, 1, .nan)
+    return session
+  }
+}

@@ -1,0 +1,51 @@
+"""Ownership: one Python object holds one count of one C handle."""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from types import TracebackType
+from typing import Any, TypeVar
+
+from ._library import lib
+
+Self = TypeVar("Self", bound="Handle")
+
+
+def _drop(name: str, handle: int, keep: Any) -> None:
+    # `keep` holds what C may still call while this handle lives (the log callback of a context).
+    getattr(lib, name)(ctypes.c_void_p(handle))
+
+
+class Handle:
+    """Base of all objects: `close`, ``with``, and release when the object is collected.
+
+    The library accepts releases from any thread and in any order, so collection needs no care.
+    """
+
+    _release = ""
+    _handle: ctypes.c_void_p
+    _keep: Any
+
+    def _adopt(self, handle: ctypes.c_void_p, keep: Any = None) -> None:
+        self._handle = ctypes.c_void_p(handle.value)
+        self._keep = keep
+        self._finalizer = weakref.finalize(self, _drop, self._release, handle.value or 0, keep)
+
+    def close(self) -> None:
+        """Releases the object now; later calls on it raise `StateError`.  May be repeated."""
+        self._finalizer()
+        self._handle = ctypes.c_void_p()
+
+    @property
+    def closed(self) -> bool:
+        return not self._finalizer.alive
+
+    def __enter__(self: Self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,141 @@
+"""Files: safetensors, round trips, damage, and kill -9 during a save."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import CONFIG, stream
+
+import nested
+
+
+def test_model_round_trip(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    again = nested.load(path)
+    assert again.config == model.config and np.array_equal(again.parameters, model.parameters)
+    model.save(str(path))
+    nested.load(os.fsencode(path))
+
+
+def test_the_format_is_plain_safetensors(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8:8 + size])
+    metadata = header.pop("__metadata__")
+    assert all(isinstance(value, str) for value in metadata.values())
+    assert any("d_model" in value for value in metadata.values())
+    assert set(header) == set(model.tensors)
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        array = np.frombuffer(data[8 + size:][begin:end], "<f4").reshape(entry["shape"])
+        assert entry["dtype"] == "F32" and np.array_equal(array, model.tensors[name])
+
+
+def test_the_safetensors_package_reads_our_files(model, tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model.save(tmp_path / "model.safetensors")
+    session = model.session(learn="on")
+    session.read(stream(50))
+    session.save(tmp_path / "session.safetensors")
+    tensors = safetensors.load_file(tmp_path / "model.safetensors")
+    assert set(tensors) == set(model.tensors)
+    for name, array in tensors.items():
+        assert np.array_equal(array, model.tensors[name])
+    assert safetensors.load_file(tmp_path / "session.safetensors")
+
+
+@pytest.mark.parametrize("learn", ["memory", "on"])
+def test_saved_session_continues_bit_for_bit(model, tmp_path, learn):
+    tokens = stream(150)
+    session = model.session(learn=learn, seed=7)
+    session.read(tokens[:77])
+    session.save(tmp_path / "session.safetensors")
+    model.save(tmp_path / "model.safetensors")
+    expected = session.feed(tokens[77:]), session.generate(10, temperature=1.0)
+
+    again = nested.load(tmp_path / "model.safetensors").restore(tmp_path / "session.safetensors")
+    assert again.position == 77 and again.learn == learn
+    assert np.array_equal(again.feed(tokens[77:]), expected[0])
+    assert np.array_equal(again.generate(10, temperature=1.0), expected[1])
+    assert again.levels == session.levels
+
+
+def test_session_of_another_architecture(model, tmp_path):
+    model.session().save(tmp_path / "session.safetensors")
+    with pytest.raises(nested.MismatchError):
+        nested.Model({**CONFIG, "n_layers": 1}).restore(tmp_path / "session.safetensors")
+
+
+def test_damaged_files_are_refused(model, tmp_path):
+    good = tmp_path / "good.safetensors"
+    model.save(good)
+    data = good.read_bytes()
+    bad = tmp_path / "bad.safetensors"
+    damages = [data[:n] for n in (0, 1, 7, 8, 9, 100, 1000, len(data) // 2, len(data) - 1)]
+    damages += [data + b"x", b"\xff" * 8 + data[8:], b"\0" * 8 + data[8:], b"not a model" * 100,
+                data.replace(b'"F32"', b'"F99"', 1),
+                data.replace(b"embed.weight", b"embed.weighs", 1)]
+    for damage in damages:
+        bad.write_bytes(damage)
+        with pytest.raises(nested.Error):
+            nested.load(bad)
+        with pytest.raises(nested.Error):
+            model.restore(bad)
+        with pytest.raises(nested.Error):
+            nested.Snapshot.from_bytes(model, damage)
+    with pytest.raises(nested.Error):
+        nested.load(tmp_path)  # a folder
+    with pytest.raises(nested.Error):
+        model.restore(good)  # a model is no session
+
+
+def test_a_model_with_nan_is_refused(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    model.save(path)
+    data = bytearray(path.read_bytes())
+    data[-4:] = struct.pack("<f", float("nan"))
+    path.write_bytes(data)
+    with pytest.raises((nested.NumericError, nested.FileError)):  # or its checksum fails first
+        nested.load(path)
+
+
+_SAVER = """
+import sys, nested
+sys.path.insert(0, {tests!r})
+from conftest import CONFIG
+models = [nested.Model(CONFIG, seed=seed) for seed in (1, 2)]
+print("ready", flush=True)
+while True:
+    for model in models:
+        model.save({path!r})
+"""
+
+
+def test_kill_9_during_save_leaves_a_whole_file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    versions = [nested.Model(CONFIG, seed=seed).parameters for seed in (1, 2)]
+    nested.Model(CONFIG, seed=1).save(path)
+    code = _SAVER.format(tests=os.path.dirname(__file__), path=str(path))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    random = np.random.default_rng(0)
+    for _ in range(12):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment)
+        assert child.stdout is not None and child.stdout.readline() == b"ready\n"
+        time.sleep(random.uniform(0.0, 0.05))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+        found = nested.load(path).parameters
+        assert any(np.array_equal(found, version) for version in versions)
