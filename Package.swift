@@ -130,15 +130,20 @@ let package = Package(
     .target(
       name: "NestedModels", dependencies: ["NestedLearning", "NestedCheckpoint"],
       exclude: ["README.md"], swiftSettings: library),
+    // -enable-testing: the trainer's tests look at what only it should touch, with @testable import, and
+    // the tests link the same objects as the library.
     .target(
       name: "NestedTraining", dependencies: ["NestedModels"], exclude: ["README.md"],
-      swiftSettings: library),
+      swiftSettings: library + [.unsafeFlags(["-enable-testing"])]),
     .target(
       name: "NestedABI", dependencies: ["NestedTraining", "CNested", "CNestedShims"],
       exclude: ["README.md", "exports.map"], swiftSettings: library, linkerSettings: shared),
 
     // float64 references, independent of everything else.
     .target(name: "Oracle", path: "Tests/Oracle", swiftSettings: relaxed),
+    .testTarget(
+      name: "NestedTensorTests", dependencies: ["NestedTensor", "Oracle", "CNestedShims"],
+      swiftSettings: relaxed),
     .testTarget(
       name: "NestedLearningTests", dependencies: ["NestedLearning", "Oracle"], swiftSettings: relaxed),
     .testTarget(

@@ -6,8 +6,8 @@
 .build/test-logs/<suite>.log; the end of it is shown where something failed. The last line says
 `N passed, N failed`, and the exit status is 0 where nothing failed.
 
-A program (C, or a script) reports by its output, `ok N` for N checks that passed and one `not ok ...` for each
-that failed, and by its exit status. pytest and Swift Testing report in their own ways.
+A C program is one test: it prints `ok N` for N checks that passed, or says what failed, and reports by its exit
+status too. pytest and Swift Testing report in their own ways.
 """
 
 import os
@@ -36,7 +36,8 @@ class Suite:
 
     def __init__(self, name):
         self.name = name
-        self.passed = self.failed = 0
+        self.passed = self.failed = self.checks = 0
+        self.culprits = []  # lines worth showing before the end of the log
         self.path = LOGS / f"{name}.log"
         self.log = open(self.path, "w", encoding="utf-8", errors="replace")
 
@@ -70,14 +71,20 @@ class Suite:
         self.failed += failed or (1 if status != 0 or passed == 0 else 0)
 
     def program(self, command, **options):
+        """A program is one test of many checks."""
         status, output = self.run(command, **options)
-        passed = sum(int(n) for n in re.findall(r"^ok (\d+)\b", output, re.M))
-        self.count(passed, len(re.findall(r"^not ok\b", output, re.M)), status)
+        checks = sum(int(n) for n in re.findall(r"^ok (\d+)\b", output, re.M))
+        self.checks += checks
+        good = status == 0 and checks > 0 and not re.search(r"^not ok\b", output, re.M)
+        self.count(int(good), int(not good), status)
+        if not good:
+            self.culprits.append(f"failed: {pathlib.Path(command[0]).name}")
 
     def compile(self, command):
         status, _ = self.run(command, cwd=ROOT)
         if status != 0:
             self.failed += 1
+            self.culprits.append("did not compile: " + " ".join(map(str, command)))
         return status == 0
 
 
@@ -87,6 +94,7 @@ def swift(suite):
         ["swift", "test", "-c", "release", "--disable-testable-imports", "--disable-xctest"], cwd=ROOT)
     passed = len(re.findall(r"^\S+ Test (?!run with|case ).* passed after ", output, re.M))
     failed = len(re.findall(r"^\S+ Test (?!run with|case ).* failed after ", output, re.M))
+    suite.culprits = re.findall(r"^\S+ (Test (?!run with|case ).*) failed after ", output, re.M)
     suite.count(passed, failed, status)
 
 
@@ -115,25 +123,25 @@ def header(suite):
                         suite.program([f"{out}/program"], cwd=out)
 
 
-def c_programs(suite, folder, options):
-    """Compiles each program of a folder with gcc, runs it in a folder of its own."""
+def c_programs(suite, folder, compiler, options):
+    """Compiles each program of a folder, runs it in a folder of its own."""
     for source in sorted(folder.glob("*.c")):
         with tempfile.TemporaryDirectory() as out:
             program = pathlib.Path(out) / source.stem
-            if suite.compile(["gcc", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *options(source), "-o", program]):
+            if suite.compile([compiler, "-O1", "-g", "-Wall", "-Wextra", "-Werror", *options(source), "-o", program]):
                 suite.program([program], cwd=out, environment={"NESTED_SOURCE": str(ROOT)})
 
 
 def c(suite):
     """Clients of the library."""
-    c_programs(suite, ROOT / "Tests" / "c", lambda source: [
+    c_programs(suite, ROOT / "Tests" / "c", "gcc", lambda source: [
         "-std=gnu11", f"-I{ROOT}/include", source, f"-L{LIB}", "-lnested", f"-Wl,-rpath,{LIB}", "-lm", "-lpthread"])
 
 
 def shims(suite):
-    """CNestedShims, linked as the library links it."""
+    """CNestedShims, compiled and linked as the library does it: with the Swift toolchain's clang."""
     folder = ROOT / "Sources" / "CNestedShims"
-    c_programs(suite, ROOT / "Tests" / "shims", lambda source: [
+    c_programs(suite, ROOT / "Tests" / "shims", "clang", lambda source: [
         "-std=gnu11", "-fno-builtin", f"-I{folder}/include", source, *sorted(folder.glob("*.c")),
         *(f"-Wl,--wrap={name}" for name in WRAPPED), "-lstdc++", "-lm", "-lpthread"])
 
@@ -155,7 +163,9 @@ def examples(suite):
 
 
 def readme(suite):
-    suite.program([PYTHON, ROOT / "Tests" / "readme" / "run.py"], cwd=ROOT)
+    status, output = suite.run([PYTHON, ROOT / "Tests" / "readme" / "run.py"], cwd=ROOT)
+    passed = sum(int(n) for n in re.findall(r"^ok (\d+)\b", output, re.M))
+    suite.count(passed, len(re.findall(r"^not ok\b", output, re.M)), status)
 
 
 def pip(suite):
@@ -216,10 +226,11 @@ def main():
         known[name](suite)
         suite.log.close()
         seconds = time.monotonic() - start
-        print(f"{name:12} {suite.passed:6} passed {suite.failed:4} failed {seconds:7.1f} s", flush=True)
+        checks = f"  ({suite.checks} checks)" if suite.checks else ""
+        print(f"{name:10} {suite.passed:5} passed {suite.failed:3} failed {seconds:7.1f} s{checks}", flush=True)
         if suite.failed:
             tail = suite.path.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
-            print("\n".join("    " + line for line in tail))
+            print("\n".join("    " + line for line in tail + suite.culprits))
             print(f"    (all of it: {suite.path.relative_to(ROOT)})", flush=True)
         passed += suite.passed
         failed += suite.failed

@@ -23,9 +23,11 @@ func batch(
     throw NestedError(.range, "batch is too large.", place: "batch.n_seq")
   }
   let count = try product(rows, length, "batch")
+  try reserve(4 * count)
   let vocab = model.configuration.vocab
   var result = Trainer.Batch(
-    tokens: unsafe try tokens(batch.tokens, count: count, vocab: vocab, "batch.tokens"), batch: rows,
+    tokens: unsafe try tokens(batch.tokens, count: count, vocab: vocab, "batch.tokens"),
+    batch: rows,
     length: length)
   if unsafe batch.targets != nil {
     result.targets = unsafe try tokens(
@@ -35,7 +37,8 @@ func batch(
     let weights = unsafe try array(batch.weights, count: count, "batch.weights")
     for i in 0..<count {
       guard unsafe weights[i].isFinite else {
-        throw NestedError(.numeric, "batch.weights[\(i)] is not finite.", place: "batch.weights[\(i)]")
+        throw NestedError(
+          .numeric, "batch.weights[\(i)] is not finite.", place: "batch.weights[\(i)]")
       }
       guard unsafe weights[i] >= 0 else {
         throw NestedError(.range, "batch.weights[\(i)] is negative.", place: "batch.weights[\(i)]")
@@ -87,7 +90,8 @@ public func nested_model_forward(
     let target = unsafe try view(dst, "dst", types: wideFloatTypes)
     guard target.hasShape([rows.batch, rows.length, vocab]) else {
       throw NestedError(
-        .shape, "dst must have shape [\(rows.batch), \(rows.length), \(vocab)].", place: "dst.shape")
+        .shape, "dst must have shape [\(rows.batch), \(rows.length), \(vocab)].", place: "dst.shape"
+      )
     }
     let copy =
       target.floats == nil
@@ -97,7 +101,8 @@ public func nested_model_forward(
       unsafe try withRun(run, call, "forward", total: rows.batch * rows.length) {
         (control: RunControl) throws(NestedError) in
         try object.model.logits(
-          tokens: rows.tokens, batch: rows.batch, length: rows.length, into: logits, control: control)
+          tokens: rows.tokens, batch: rows.batch, length: rows.length, into: logits,
+          control: control)
       }
     }
     if copy != nil { target.assign(logits) }

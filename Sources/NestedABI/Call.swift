@@ -55,6 +55,14 @@ func checkMemory() throws(NestedError) {
   if nested_shim_oom_take() { throw outOfMemory }
 }
 
+/// To be called before the Swift runtime makes a large array on a caller's word: it would end the process where there is no
+/// room. Says so first.
+func reserve(_ bytes: Int) throws(NestedError) {
+  guard bytes > 1 << 16 else { return }
+  guard let memory = unsafe nested_shim_allocate(bytes, 16) else { throw outOfMemory }
+  unsafe nested_shim_release(memory)
+}
+
 /// Puts a failure where nested_last_error() finds it.
 func record(_ error: NestedError, in function: StaticString) -> nested_status {
   var message = error.message.isEmpty ? "The call failed." : error.message
@@ -62,7 +70,8 @@ func record(_ error: NestedError, in function: StaticString) -> nested_status {
   message.withUTF8 { message in
     place.withUTF8 { place in
       unsafe nested_error_slot_set(
-        error.code.rawValue, error.osError, error.callbackCode, Int64(error.offset), function.cString,
+        error.code.rawValue, error.osError, error.callbackCode, Int64(error.offset),
+        function.cString,
         UnsafeRawPointer(message.baseAddress)?.assumingMemoryBound(to: CChar.self), message.count,
         UnsafeRawPointer(place.baseAddress)?.assumingMemoryBound(to: CChar.self), place.count)
     }

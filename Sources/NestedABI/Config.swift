@@ -51,7 +51,8 @@ private func set(
 public func nested_config_set_int(
   _ config: OpaquePointer?, _ pointer: UnsafePointer<CChar>?, _ value: Int64
 ) -> nested_status {
-  unsafe set("nested_config_set_int", config, pointer) { () throws(NestedError) in .int(Int(value)) }
+  unsafe set("nested_config_set_int", config, pointer) { () throws(NestedError) in .int(Int(value))
+  }
 }
 
 @_cdecl("nested_config_set_float")
@@ -156,7 +157,9 @@ public func nested_config_schema() -> UnsafePointer<CChar>? { unsafe configSchem
 private let configSchema = StaticText(ModelConfiguration.schema)
 
 @_cdecl("nested_config_release")
-public func nested_config_release(_ config: OpaquePointer?) { unsafe handles.release(config, .config) }
+public func nested_config_release(_ config: OpaquePointer?) {
+  unsafe handles.release(config, .config)
+}
 
 /// A C string that is made once and never freed.
 @safe struct StaticText: @unchecked Sendable {

@@ -19,11 +19,13 @@ public func nested_model_consolidate(
     var list: [SessionObject] = []
     for i in 0..<count { list.append(unsafe try call.session(array[i], "sessions")) }
     let settings = unsafe try consolidation(options, count: count)
+    try reserve(8 * object.model.layout.count)
     // Forks: the sessions go on meanwhile.
     var forks: [Session] = []
     for session in list { forks.append(try fork(session)) }
     let merged = try object.reading { () throws(NestedError) in
-      unsafe try withRun(run, call, "consolidate", total: 0) { (control: RunControl) throws(NestedError) in
+      unsafe try withRun(run, call, "consolidate", total: 0) {
+        (control: RunControl) throws(NestedError) in
         try consolidate(model: object.model, sessions: forks, options: settings, control: control)
       }
     }
@@ -35,7 +37,9 @@ private func consolidation(
   _ pointer: UnsafePointer<nested_consolidation>?, count: Int
 ) throws(NestedError) -> ConsolidationOptions {
   var options = ConsolidationOptions()
-  guard let given = unsafe try input(pointer, nested_consolidation(), "options") else { return options }
+  guard let given = unsafe try input(pointer, nested_consolidation(), "options") else {
+    return options
+  }
   for (value, name) in unsafe [
     (given.strength, "options.strength"), (given.max_norm, "options.max_norm"),
   ] as [(Double, StaticString)] {
@@ -53,12 +57,14 @@ private func consolidation(
       try finite(weight, "options.session_weights")
       guard weight >= 0 else {
         throw NestedError(
-          .range, "options.session_weights[\(i)] is negative.", place: "options.session_weights[\(i)]")
+          .range, "options.session_weights[\(i)] is negative.",
+          place: "options.session_weights[\(i)]")
       }
       copy.append(weight)
     }
     guard copy.contains(where: { $0 > 0 }) else {
-      throw NestedError(.range, "options.session_weights are all 0.", place: "options.session_weights")
+      throw NestedError(
+        .range, "options.session_weights are all 0.", place: "options.session_weights")
     }
     options.weights = copy
   }

@@ -11,7 +11,8 @@ public func nested_context_create(
 ) -> nested_status {
   call("nested_context_create") { call throws(NestedError) in
     let out = unsafe try NewHandle(out)
-    let options = unsafe try input(options, nested_context_options(), "options") ?? nested_context_options()
+    let options =
+      unsafe try input(options, nested_context_options(), "options") ?? nested_context_options()
     let threads = unsafe options.n_threads
     guard threads >= 0, threads <= 1024 else {
       throw NestedError(
@@ -29,9 +30,12 @@ public func nested_context_create(
         .range, "options.memory_limit is beyond the address space.", place: "options.memory_limit")
     }
     let fork = nested_shim_fork_watch()
-    guard fork == 0 else { throw NestedError(.noMemory, "No memory to watch for forks.", osError: fork) }
+    guard fork == 0 else {
+      throw NestedError(.noMemory, "No memory to watch for forks.", osError: fork)
+    }
     let object = unsafe try ContextObject(
-      options, threads: threads == 0 ? min(Int(nested_shim_available_cores()), 1024) : Int(threads), memoryLimit: limit)
+      options, threads: threads == 0 ? min(Int(nested_shim_available_cores()), 1024) : Int(threads),
+      memoryLimit: limit)
     call.context = object
     try out.publish(.context, object)
     call.log(Int(NESTED_LOG_INFO), "context", "made with \(object.runtime.threads.threads) threads")
@@ -44,7 +48,9 @@ public func nested_context_retain(_ context: OpaquePointer?) -> nested_status {
 }
 
 @_cdecl("nested_context_release")
-public func nested_context_release(_ context: OpaquePointer?) { unsafe handles.release(context, .context) }
+public func nested_context_release(_ context: OpaquePointer?) {
+  unsafe handles.release(context, .context)
+}
 
 @_cdecl("nested_context_memory")
 public func nested_context_memory(
@@ -69,7 +75,8 @@ func retain(
 ) -> nested_status {
   call(function) { _ throws(NestedError) in
     guard unsafe try handles.retain(handle, kind) else {
-      throw NestedError(.handle, "\(name) is NULL or not a live handle of this kind.", place: "\(name)")
+      throw NestedError(
+        .handle, "\(name) is NULL or not a live handle of this kind.", place: "\(name)")
     }
   }
 }

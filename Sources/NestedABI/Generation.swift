@@ -31,9 +31,11 @@ private func sampling(
   options.repetitionWindow = window
   if unsafe given.n_stop_tokens > 0 {
     guard let count = unsafe Int(exactly: given.n_stop_tokens) else {
-      throw NestedError(.range, "sampling.n_stop_tokens is too large.", place: "sampling.n_stop_tokens")
+      throw NestedError(
+        .range, "sampling.n_stop_tokens is too large.", place: "sampling.n_stop_tokens")
     }
-    let stops = unsafe try tokens(given.stop_tokens, count: count, vocab: vocab, "sampling.stop_tokens")
+    let stops = unsafe try tokens(
+      given.stop_tokens, count: count, vocab: vocab, "sampling.stop_tokens")
     options.stopTokens = (0..<count).map { stops[$0] }
   }
   if unsafe given.logit_bias != nil {

@@ -75,7 +75,9 @@ enum HandleKind: UInt64, CaseIterable {
     let generation = max((slot.state >> 32) & 0xFF_FFFF, 1)
     slot.setPayload(generation << 1)
     slot.object =
-      if let object { unsafe UInt64(UInt(bitPattern: Unmanaged.passRetained(object).toOpaque())) } else { 0 }
+      if let object {
+        unsafe UInt64(UInt(bitPattern: Unmanaged.passRetained(object).toOpaque()))
+      } else { 0 }
     let top = kind.rawValue << 24 | generation
     // Nobody else can hold this slot: the exchange is the publication.
     _ = slot.exchangeState(slot.state, top << 32 | 1 << 16)
@@ -93,7 +95,9 @@ enum HandleKind: UInt64, CaseIterable {
     guard let (slot, top) = unsafe find(handle, kind) else { return nil }
     while true {
       let state = slot.state
-      guard state >> 32 == top, state >> 16 & 0xFFFF > 0, state & 0xFFFF < 0xFFFF else { return nil }
+      guard state >> 32 == top, state >> 16 & 0xFFFF > 0, state & 0xFFFF < 0xFFFF else {
+        return nil
+      }
       if slot.exchangeState(state, state + 1) { return slot }
     }
   }
@@ -148,7 +152,9 @@ enum HandleKind: UInt64, CaseIterable {
 
   private func find(_ handle: OpaquePointer?, _ kind: HandleKind) -> (Slot, UInt64)? {
     let ticket = UInt64(UInt(bitPattern: handle))
-    guard ticket >> 56 == kind.rawValue, let slot = slot(at: Int(ticket & 0xFFFF_FFFF)) else { return nil }
+    guard ticket >> 56 == kind.rawValue, let slot = slot(at: Int(ticket & 0xFFFF_FFFF)) else {
+      return nil
+    }
     return (slot, ticket >> 32)
   }
 

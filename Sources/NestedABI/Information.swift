@@ -18,7 +18,8 @@ public func nested_version_string() -> UnsafePointer<CChar>? { unsafe versionTex
 
 /// What nested_has_feature() answers 1 for.
 private let features: [String] = [
-  "kind.hope", "task.lm", "memory.linear", "memory.mlp", "cms.sequential", "optim.adamw", "optim.momentum",
+  "kind.hope", "task.lm", "memory.linear", "memory.mlp", "cms.sequential", "optim.adamw",
+  "optim.momentum",
   "optim.sgd", "schedule.cosine", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
 ]
 
@@ -55,4 +56,6 @@ public func nested_has_feature(_ name: UnsafePointer<CChar>?) -> Int32 {
 }
 
 @_cdecl("nested_live_handles")
-public func nested_live_handles(_ handle_kind: Int32) -> Int64 { handles.liveCount(Int(handle_kind)) }
+public func nested_live_handles(_ handle_kind: Int32) -> Int64 {
+  handles.liveCount(Int(handle_kind))
+}

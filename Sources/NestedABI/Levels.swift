@@ -22,7 +22,8 @@ private func place(
 
 @_cdecl("nested_session_level")
 public func nested_session_level(
-  _ session: OpaquePointer?, _ layer: Int32, _ level: Int32, _ out: UnsafeMutablePointer<nested_level>?
+  _ session: OpaquePointer?, _ layer: Int32, _ level: Int32,
+  _ out: UnsafeMutablePointer<nested_level>?
 ) -> nested_status {
   call("nested_session_level") { call throws(NestedError) in
     let out = unsafe try Output(out, "out")
@@ -72,7 +73,8 @@ public func nested_session_level_control(
     }
     try object.using { () throws(NestedError) in
       try object.session.control(
-        layer: place.layer, level: place.level, frozen: control.frozen == 0 ? nil : control.frozen > 0,
+        layer: place.layer, level: place.level,
+        frozen: control.frozen == 0 ? nil : control.frozen > 0,
         learningRateScale: control.lr_scale == 0 ? nil : control.lr_scale)
     }
   }

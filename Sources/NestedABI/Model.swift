@@ -14,7 +14,8 @@ public func nested_model_create(
     let out = unsafe try NewHandle(out)
     let context = unsafe try call.context(context)
     let config = unsafe try call.config(config)
-    let configuration = try config.gate.withLock("config") { () throws(NestedError) in config.value }
+    let configuration = try config.gate.withLock("config") { () throws(NestedError) in config.value
+    }
     try configuration.validate()
     let model = try Model(runtime: context.runtime, configuration: configuration, seed: seed)
     try out.publish(.model, ModelObject(model, context))

@@ -57,6 +57,7 @@ public func nested_model_save_blob(
     let out = unsafe try NewHandle(out)
     let object = unsafe try call.model(model)
     try checkSaveFlags(flags)
+    try reserve(3 * 4 * object.model.layout.count)
     let bytes = try object.reading { () throws(NestedError) in try object.model.bytes() }
     try out.publish(.blob, BlobObject(bytes))
   }
@@ -83,7 +84,8 @@ private func checkFinite(_ model: Model) throws(NestedError) {
   try model.withWeights { (weights: Floats) throws(NestedError) in
     for entry in model.layout.entries {
       guard model.runtime.kernels.allFinite(weights + entry.offset, entry.count) else {
-        throw NestedError(.numeric, "[\(entry.name)] holds values that are not finite.", place: entry.name)
+        throw NestedError(
+          .numeric, "[\(entry.name)] holds values that are not finite.", place: entry.name)
       }
     }
   }
@@ -93,6 +95,7 @@ private func checkFinite(_ model: Model) throws(NestedError) {
 func byteArray(_ bytes: UnsafeRawPointer?, _ size: Int) throws(NestedError) -> [UInt8] {
   let pointer = unsafe try array(
     bytes?.assumingMemoryBound(to: UInt8.self), count: size, "bytes", mayBeEmpty: true)
+  try reserve(size)
   return unsafe [UInt8](UnsafeRawBufferPointer(start: pointer, count: size))
 }
 

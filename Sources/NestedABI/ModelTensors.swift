@@ -124,7 +124,9 @@ public func nested_model_tensor_borrow(
     unsafe result.ndim = Int32(clamping: entry.shape.count)
     unsafe result.shape = dimensions(entry.shape)
     var strides = [Int](repeating: 4, count: entry.shape.count)
-    for i in strides.indices.dropLast().reversed() { strides[i] = strides[i + 1] * entry.shape[i + 1] }
+    for i in strides.indices.dropLast().reversed() {
+      strides[i] = strides[i + 1] * entry.shape[i + 1]
+    }
     unsafe result.strides = dimensions(strides)
     try object.withWeights { (weights: Floats) throws(NestedError) in
       unsafe result.data = UnsafeRawPointer((weights + entry.offset).pointer)

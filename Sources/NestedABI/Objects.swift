@@ -39,7 +39,8 @@ internal import NestedTraining
   func checkFork() throws(NestedError) {
     guard !hasThreads || forks == nested_shim_fork_count() else {
       throw NestedError(
-        .forked, "This object has threads that did not survive fork(); make a new context in the child.")
+        .forked,
+        "This object has threads that did not survive fork(); make a new context in the child.")
     }
   }
 
@@ -103,7 +104,9 @@ struct LogRecord {
     unsafe trained.deallocate()
   }
 
-  func name(_ index: Int) -> UnsafePointer<CChar> { unsafe UnsafePointer(names + nameOffsets[index]) }
+  func name(_ index: Int) -> UnsafePointer<CChar> {
+    unsafe UnsafePointer(names + nameOffsets[index])
+  }
 
   /// False when a trainer is there already.
   func attachTrainer() -> Bool { unsafe nested_word_exchange(trained, 0, 1) != 0 }
@@ -114,7 +117,9 @@ struct LogRecord {
     try reading { () throws(NestedError) in try model.withWeights(body) }
   }
 
-  private var identity: UnsafeRawPointer { unsafe UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque()) }
+  private var identity: UnsafeRawPointer {
+    unsafe UnsafeRawPointer(Unmanaged.passUnretained(self).toOpaque())
+  }
 
   /// Marks the model as being read by this thread while `body` runs.
   func reading<R>(_ body: () throws(NestedError) -> R) throws(NestedError) -> R {
@@ -196,7 +201,9 @@ struct LogRecord {
     unsafe bytes = memory
     count = source.count
     unsafe source.withUnsafeBytes { source in
-      if let base = source.baseAddress { unsafe memory.copyMemory(from: base, byteCount: source.count) }
+      if let base = source.baseAddress {
+        unsafe memory.copyMemory(from: base, byteCount: source.count)
+      }
     }
     unsafe memory.storeBytes(of: 0, toByteOffset: count, as: UInt8.self)
   }
@@ -213,7 +220,8 @@ extension Call {
     NestedError(
       .handle,
       unsafe handle == nil
-        ? "\(name) is NULL." : "\(name) is not a live handle of this kind: released, or something else.",
+        ? "\(name) is NULL."
+        : "\(name) is not a live handle of this kind: released, or something else.",
       place: "\(name)")
   }
 

@@ -27,7 +27,7 @@ func withRun<R>(
   _ body: (RunControl) throws(NestedError) -> R
 ) throws(NestedError) -> R {
   guard let run = unsafe try input(pointer, nested_run(), "run") else {
-    return try body(RunControl(poll: nil))
+    return try body(unwatched)
   }
   var slot: HandleTable.Slot?
   var raised: UInt64 = 0
@@ -52,8 +52,14 @@ func withRun<R>(
   return try body(control)
 }
 
+/// Nobody watches, but exhausted memory still ends a long call between its chunks.
+var unwatched: RunControl {
+  RunControl { (_, _, _, _) throws(NestedError) in try checkMemory() }
+}
+
 private func report(
-  _ companion: Companion, _ pace: Pace, _ stage: StaticString, _ done: Int, _ total: Int, _ loss: Double
+  _ companion: Companion, _ pace: Pace, _ stage: StaticString, _ done: Int, _ total: Int,
+  _ loss: Double
 ) throws(NestedError) {
   try checkMemory()
   if companion.isCancelled { throw NestedError(.cancelled, "The cancel token was raised.") }
@@ -125,4 +131,6 @@ public func nested_cancel_is_raised(_ cancel: OpaquePointer?) -> Int32 {
 }
 
 @_cdecl("nested_cancel_release")
-public func nested_cancel_release(_ cancel: OpaquePointer?) { unsafe handles.release(cancel, .cancel) }
+public func nested_cancel_release(_ cancel: OpaquePointer?) {
+  unsafe handles.release(cancel, .cancel)
+}

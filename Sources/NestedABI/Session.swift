@@ -22,7 +22,8 @@ public func nested_session_create(
   call("nested_session_create") { call throws(NestedError) in
     let out = unsafe try NewHandle(out)
     let object = unsafe try call.model(model)
-    let options = unsafe try input(options, nested_session_options(), "options") ?? nested_session_options()
+    let options =
+      unsafe try input(options, nested_session_options(), "options") ?? nested_session_options()
     let learn = try learnMode(options.learn, "options.learn")
     let session = try object.reading { () throws(NestedError) in
       try Session(model: object.model, learn: learn, seed: options.seed)
@@ -65,7 +66,9 @@ public func nested_session_set_learn(_ session: OpaquePointer?, _ learn: Int32) 
 }
 
 @_cdecl("nested_session_release")
-public func nested_session_release(_ session: OpaquePointer?) { unsafe handles.release(session, .session) }
+public func nested_session_release(_ session: OpaquePointer?) {
+  unsafe handles.release(session, .session)
+}
 
 @_cdecl("nested_session_get_info")
 public func nested_session_get_info(
@@ -97,7 +100,8 @@ struct LogitsTarget {
 
   /// NULL, [vocab] for the last of `count` positions, or [count, vocab].
   init(
-    _ pointer: UnsafePointer<nested_view>?, count: Int, vocab: Int, mayBeLast: Bool, _ budget: MemoryBudget
+    _ pointer: UnsafePointer<nested_view>?, count: Int, vocab: Int, mayBeLast: Bool,
+    _ budget: MemoryBudget
   ) throws(NestedError) {
     guard unsafe pointer != nil else {
       view = nil
@@ -131,7 +135,8 @@ struct LogitsTarget {
 
 @_cdecl("nested_session_feed")
 public func nested_session_feed(
-  _ session: OpaquePointer?, _ tokens: UnsafePointer<Int32>?, _ n: Int, _ run: UnsafePointer<nested_run>?,
+  _ session: OpaquePointer?, _ tokens: UnsafePointer<Int32>?, _ n: Int,
+  _ run: UnsafePointer<nested_run>?,
   _ logits: UnsafePointer<nested_view>?, _ out: UnsafeMutablePointer<nested_feed>?
 ) -> nested_status {
   call("nested_session_feed") { call throws(NestedError) in
@@ -147,7 +152,8 @@ public func nested_session_feed(
         var result = nested_feed()
         do throws(NestedError) {
           let fed = try object.session.feed(
-            tokens: text, count: n, logits: target.floats, lastOnly: target.lastOnly, control: control)
+            tokens: text, count: n, logits: target.floats, lastOnly: target.lastOnly,
+            control: control)
           target.deliver(rows: target.lastOnly ? 1 : n, vocab: vocab)
           result.n_consumed = Int64(fed.consumed)
           result.loss = fed.loss
@@ -197,7 +203,8 @@ public func nested_session_output(
 
 @_cdecl("nested_session_score")
 public func nested_session_score(
-  _ session: OpaquePointer?, _ tokens: UnsafePointer<Int32>?, _ n: Int, _ run: UnsafePointer<nested_run>?,
+  _ session: OpaquePointer?, _ tokens: UnsafePointer<Int32>?, _ n: Int,
+  _ run: UnsafePointer<nested_run>?,
   _ logprobs: UnsafeMutablePointer<Float>?, _ out_sum: UnsafeMutablePointer<Double>?
 ) -> nested_status {
   call("nested_session_score") { call throws(NestedError) in

@@ -23,7 +23,8 @@ public func nested_sessions_feed(
 
     try model.checkReadable()
     try withGates(list) { () throws(NestedError) in
-      unsafe try withRun(run, call, "feed", total: count) { (control: RunControl) throws(NestedError) in
+      unsafe try withRun(run, call, "feed", total: count) {
+        (control: RunControl) throws(NestedError) in
         var fed = 0
         defer {
           target.deliver(rows: fed, vocab: vocab)
@@ -31,8 +32,9 @@ public func nested_sessions_feed(
         }
         for (i, object) in list.enumerated() {
           _ = try object.session.feed(
-            tokens: text + i, count: 1, logits: target.floats.map { $0 + i * vocab }, lastOnly: true,
-            control: RunControl(poll: nil))
+            tokens: text + i, count: 1, logits: target.floats.map { $0 + i * vocab },
+            lastOnly: true,
+            control: unwatched)
           fed = i + 1
           try control.report("feed", fed, count, .nan)
         }
@@ -51,7 +53,8 @@ func distinctSessions(
   for i in 0..<count {
     let object = unsafe try call.session(array[i], "sessions")
     guard seen.insert(ObjectIdentifier(object)).inserted else {
-      throw NestedError(.argument, "sessions[\(i)] is in the array already.", place: "sessions[\(i)]")
+      throw NestedError(
+        .argument, "sessions[\(i)] is in the array already.", place: "sessions[\(i)]")
     }
     guard object.model === list.first?.model ?? object.model else {
       throw NestedError(.mismatch, "sessions[\(i)] is of another model.", place: "sessions[\(i)]")

@@ -23,11 +23,14 @@ private func snapshot(_ object: SessionObject) throws(NestedError) -> SessionSta
 }
 
 @_cdecl("nested_session_restore")
-public func nested_session_restore(_ session: OpaquePointer?, _ snapshot: OpaquePointer?) -> nested_status {
+public func nested_session_restore(_ session: OpaquePointer?, _ snapshot: OpaquePointer?)
+  -> nested_status
+{
   call("nested_session_restore") { call throws(NestedError) in
     let object = unsafe try call.session(session)
     let frozen = unsafe try call.snapshot(snapshot)
-    guard object.model.model.configuration.fingerprint == frozen.model.model.configuration.fingerprint
+    guard
+      object.model.model.configuration.fingerprint == frozen.model.model.configuration.fingerprint
     else {
       throw NestedError(
         .mismatch, "The snapshot is of another architecture than the session.", place: "snapshot")
@@ -45,6 +48,8 @@ public func nested_snapshot_to_blob(
   call("nested_snapshot_to_blob") { call throws(NestedError) in
     let out = unsafe try NewHandle(out)
     let frozen = unsafe try call.snapshot(snapshot)
+    // At most the levels' weights, pending gradients and optimizer states, in the writer and in its result.
+    try reserve(8 * 4 * frozen.model.model.layout.count)
     try out.publish(.blob, BlobObject(frozen.state.bytes()))
   }
 }

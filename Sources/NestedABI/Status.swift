@@ -44,7 +44,9 @@ public func nested_status_name(_ status: nested_status) -> UnsafePointer<CChar>?
 public func nested_last_error(_ out: UnsafeMutablePointer<nested_error>?) -> nested_status {
   // A bad `out` must not overwrite the failure that the caller asks about.
   let output: Output<nested_error>
-  do throws(NestedError) { unsafe output = unsafe try Output(out, "out") } catch { return error.code.rawValue }
+  do throws(NestedError) { unsafe output = unsafe try Output(out, "out") } catch {
+    return error.code.rawValue
+  }
   var error = unsafe nested_error()
   let none: StaticString = ""
   guard let slot = unsafe nested_error_slot_get()?.pointee else { return nested_status(NESTED_OK) }

@@ -27,7 +27,9 @@ internal import NestedBase
   func poison() { unsafe nested_word_store(words + 2, 1) }
 
   /// Waits for the gate and holds it while `body` runs. An internal error inside poisons the object.
-  func withLock<R>(_ name: StaticString, _ body: () throws(NestedError) -> R) throws(NestedError) -> R {
+  func withLock<R>(_ name: StaticString, _ body: () throws(NestedError) -> R) throws(NestedError)
+    -> R
+  {
     try enter(name)
     defer { leave() }
     try checkPoison(name)

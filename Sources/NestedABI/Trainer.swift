@@ -16,10 +16,12 @@ public func nested_trainer_create(
   call("nested_trainer_create") { call throws(NestedError) in
     let out = unsafe try NewHandle(out)
     let object = unsafe try call.model(model)
-    let json = unsafe options == nil ? [UInt8]("{}".utf8) : try jsonBytes(options, length, "options")
+    let json =
+      unsafe options == nil ? [UInt8]("{}".utf8) : try jsonBytes(options, length, "options")
     try object.checkWritable()
     guard object.attachTrainer() else {
-      throw NestedError(.exists, "The model has a trainer already; release it first.", place: "model")
+      throw NestedError(
+        .exists, "The model has a trainer already; release it first.", place: "model")
     }
     let trainer: TrainerObject
     do throws(NestedError) {
@@ -52,7 +54,9 @@ public func nested_trainer_get_options(
 }
 
 @_cdecl("nested_trainer_release")
-public func nested_trainer_release(_ trainer: OpaquePointer?) { unsafe handles.release(trainer, .trainer) }
+public func nested_trainer_release(_ trainer: OpaquePointer?) {
+  unsafe handles.release(trainer, .trainer)
+}
 
 /// Runs a call's work on a trainer that has been looked up: behind the gate, with the host's all-reduce hook wired to
 /// this call.
@@ -78,11 +82,13 @@ private func allReduce(
       switch part {
       case .gradient(let values, let count):
         withHost(environment) {
-          unsafe hook.function(hook.user, UnsafeMutableRawPointer(values.pointer), count, Int32(NESTED_F32))
+          unsafe hook.function(
+            hook.user, UnsafeMutableRawPointer(values.pointer), count, Int32(NESTED_F32))
         }
       case .targets(let cell):
         withHost(environment) {
-          unsafe hook.function(hook.user, UnsafeMutableRawPointer(cell.pointer), 1, Int32(NESTED_F64))
+          unsafe hook.function(
+            hook.user, UnsafeMutableRawPointer(cell.pointer), 1, Int32(NESTED_F64))
         }
       }
     guard answer == 0 else {
@@ -106,13 +112,15 @@ private func step(_ result: StepResult) -> nested_step {
 
 private func logSkip(_ call: inout Call, _ result: StepResult) {
   if result.skip == .nonFiniteGradient {
-    call.log(Int(NESTED_LOG_WARN), "train", "step \(result.step): gradient not finite, update skipped")
+    call.log(
+      Int(NESTED_LOG_WARN), "train", "step \(result.step): gradient not finite, update skipped")
   }
 }
 
 @_cdecl("nested_trainer_step")
 public func nested_trainer_step(
-  _ trainer: OpaquePointer?, _ batch: UnsafePointer<nested_batch>?, _ run: UnsafePointer<nested_run>?,
+  _ trainer: OpaquePointer?, _ batch: UnsafePointer<nested_batch>?,
+  _ run: UnsafePointer<nested_run>?,
   _ out: UnsafeMutablePointer<nested_step>?
 ) -> nested_status {
   call("nested_trainer_step") { call throws(NestedError) in
@@ -129,15 +137,19 @@ public func nested_trainer_step(
 
 @_cdecl("nested_trainer_accumulate")
 public func nested_trainer_accumulate(
-  _ trainer: OpaquePointer?, _ batch: UnsafePointer<nested_batch>?, _ run: UnsafePointer<nested_run>?,
+  _ trainer: OpaquePointer?, _ batch: UnsafePointer<nested_batch>?,
+  _ run: UnsafePointer<nested_run>?,
   _ out: UnsafeMutablePointer<nested_eval>?
 ) -> nested_status {
   call("nested_trainer_accumulate") { call throws(NestedError) in
     let out = unsafe try Output(out, "out", optional: true)
     let object = unsafe try call.trainer(trainer)
     let rows = unsafe try NestedABI.batch(batch, object.model.model)
-    let result = unsafe try working(object, call, run, "accumulate", total: rows.batch * rows.length) {
-      (control: RunControl) throws(NestedError) in try object.trainer.accumulate(rows, control: control)
+    let result = unsafe try working(
+      object, call, run, "accumulate", total: rows.batch * rows.length
+    ) {
+      (control: RunControl) throws(NestedError) in
+      try object.trainer.accumulate(rows, control: control)
     }
     out.write(evaluation(result.lossSum, result.targets))
   }
@@ -145,7 +157,8 @@ public func nested_trainer_accumulate(
 
 @_cdecl("nested_trainer_apply")
 public func nested_trainer_apply(
-  _ trainer: OpaquePointer?, _ run: UnsafePointer<nested_run>?, _ out: UnsafeMutablePointer<nested_step>?
+  _ trainer: OpaquePointer?, _ run: UnsafePointer<nested_run>?,
+  _ out: UnsafeMutablePointer<nested_step>?
 ) -> nested_status {
   call("nested_trainer_apply") { call throws(NestedError) in
     let out = unsafe try Output(out, "out", optional: true)
@@ -234,6 +247,7 @@ public func nested_trainer_fit(
         .range, "seq_len \(seq_len) needs at least \(seq_len + 1) tokens, not \(n_tokens).",
         place: "n_tokens")
     }
+    try reserve(try product(try product(Int(n_seq), Int(seq_len), "n_seq"), 12, "n_seq"))
     let result = unsafe try working(object, call, run, "fit", total: Int(steps)) {
       (control: RunControl) throws(NestedError) in
       do throws(NestedError) {
@@ -285,7 +299,8 @@ public func nested_trainer_load(
   call("nested_trainer_load") { call throws(NestedError) in
     let object = unsafe try call.trainer(trainer)
     let path = unsafe try filePath(path)
-    unsafe try working(object, call, run, "load", total: 0) { (control: RunControl) throws(NestedError) in
+    unsafe try working(object, call, run, "load", total: 0) {
+      (control: RunControl) throws(NestedError) in
       try object.trainer.load(from: path, control: control)
     }
     call.log(Int(NESTED_LOG_INFO), "load", "trainer read from \(path.text)")

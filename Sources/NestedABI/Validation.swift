@@ -72,7 +72,8 @@ func product(_ a: Int, _ b: Int, _ name: StaticString) throws(NestedError) -> In
 
 /// Token ids in [0, vocab), or `ignore` where that is allowed.
 func tokens(
-  _ pointer: UnsafePointer<Int32>?, count: Int, vocab: Int, _ name: StaticString, ignore: Int32? = nil,
+  _ pointer: UnsafePointer<Int32>?, count: Int, vocab: Int, _ name: StaticString,
+  ignore: Int32? = nil,
   mayBeEmpty: Bool = false
 ) throws(NestedError) -> Tokens {
   let pointer = unsafe try array(pointer, count: count, name, mayBeEmpty: mayBeEmpty)
@@ -80,7 +81,8 @@ func tokens(
     let token = unsafe pointer[i]
     guard token >= 0 && Int(token) < vocab || token == ignore else {
       throw NestedError(
-        .range, "\(name)[\(i)] is \(token); the vocabulary has \(vocab) tokens.", place: "\(name)[\(i)]")
+        .range, "\(name)[\(i)] is \(token); the vocabulary has \(vocab) tokens.",
+        place: "\(name)[\(i)]")
     }
   }
   return unsafe Tokens(pointer)
@@ -131,6 +133,7 @@ func jsonBytes(
   guard count >= 0, count <= textLimit else {
     throw NestedError(.range, "\(name) is longer than 16 MiB.", place: "\(name)")
   }
+  try reserve(2 * count)
   return unsafe [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))
 }
 
@@ -146,11 +149,13 @@ private func structSize(
   let size = unsafe Int(pointer.loadUnaligned(as: UInt32.self))
   guard size >= 8 else {
     throw NestedError(
-      .argument, "\(name).struct_size is \(size); set it with NESTED_INIT().", place: "\(name).struct_size")
+      .argument, "\(name).struct_size is \(size); set it with NESTED_INIT().",
+      place: "\(name).struct_size")
   }
   var dirty = size > structLimit
   if size > known, !dirty {
-    for i in known..<size where unsafe pointer.loadUnaligned(fromByteOffset: i, as: UInt8.self) != 0 {
+    for i in known..<size where unsafe pointer.loadUnaligned(fromByteOffset: i, as: UInt8.self) != 0
+    {
       dirty = true
     }
   }
@@ -181,7 +186,9 @@ func input<T>(
   private let pointer: UnsafeMutableRawPointer?
   private let size: Int
 
-  init(_ pointer: UnsafeMutablePointer<T>?, _ name: StaticString, optional: Bool = false) throws(NestedError) {
+  init(_ pointer: UnsafeMutablePointer<T>?, _ name: StaticString, optional: Bool = false)
+    throws(NestedError)
+  {
     guard let pointer = unsafe pointer else {
       guard optional else { throw nullArgument(name) }
       unsafe self.pointer = nil

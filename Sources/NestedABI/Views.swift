@@ -30,7 +30,8 @@ enum ElementType: Int32 {
     _ view: nested_view, _ name: StaticString, types: [ElementType]
   ) throws(NestedError) {
     guard let type = unsafe ElementType(rawValue: view.dtype), types.contains(type) else {
-      throw NestedError(.dtype, unsafe "\(name).dtype \(view.dtype) is not accepted here.", place: "\(name).dtype")
+      throw NestedError(
+        .dtype, unsafe "\(name).dtype \(view.dtype) is not accepted here.", place: "\(name).dtype")
     }
     let rank = unsafe Int(view.ndim)
     guard rank >= 0, rank <= 6 else {
@@ -50,7 +51,9 @@ enum ElementType: Int32 {
       count = next
     }
     let (strides, isDense) = try Self.strides(shape, given, rank, type.size, name)
-    guard let data = unsafe view.data else { throw NestedError(.argument, "\(name).data is NULL.", place: "\(name).data") }
+    guard let data = unsafe view.data else {
+      throw NestedError(.argument, "\(name).data is NULL.", place: "\(name).data")
+    }
     let address = UInt(bitPattern: data)
     guard address % UInt(type.size) == 0 else {
       throw NestedError(
@@ -150,9 +153,15 @@ enum ElementType: Int32 {
     if let floats { return floats.copy(from: source, count: min(limit, count)) }
     switch type {
     case .f32: unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: source[i], as: Float.self) }
-    case .f64: unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: Double(source[i]), as: Double.self) }
-    case .f16: unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: halfBits(source[i]), as: UInt16.self) }
-    case .bf16: unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: bfloatBits(source[i]), as: UInt16.self) }
+    case .f64:
+      unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: Double(source[i]), as: Double.self) }
+    case .f16:
+      unsafe forEach(limit) { i, p in unsafe p.storeBytes(of: halfBits(source[i]), as: UInt16.self)
+      }
+    case .bf16:
+      unsafe forEach(limit) { i, p in
+        unsafe p.storeBytes(of: bfloatBits(source[i]), as: UInt16.self)
+      }
     case .i32, .i64, .u8: break
     }
   }
@@ -162,7 +171,8 @@ enum ElementType: Int32 {
     switch type {
     case .f32: unsafe forEach(count) { i, p in unsafe target[i] = p.load(as: Float.self) }
     case .f64: unsafe forEach(count) { i, p in unsafe target[i] = Float(p.load(as: Double.self)) }
-    case .f16: unsafe forEach(count) { i, p in unsafe target[i] = float(halfBits: p.load(as: UInt16.self)) }
+    case .f16:
+      unsafe forEach(count) { i, p in unsafe target[i] = float(halfBits: p.load(as: UInt16.self)) }
     case .bf16:
       unsafe forEach(count) { i, p in
         unsafe target[i] = Float(bitPattern: UInt32(p.load(as: UInt16.self)) << 16)

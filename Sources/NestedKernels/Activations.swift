@@ -1,6 +1,7 @@
 package import NestedBase
 
-// Activations and their gradients. Every dx is written (=), never added to; a gradient may stand in dy's place.
+// Activations and their gradients. Every dx is written (=), never added to; a gradient may stand in
+// dy's place.
 
 /// y = σ(x)
 package func sigmoidForward(_ y: Floats, _ x: Floats, _ n: Int) {

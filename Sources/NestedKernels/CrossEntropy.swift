@@ -1,7 +1,8 @@
 package import NestedBase
 
-/// lse = ln Σ e^logit, nll = lse - logit[target] in nats, 0 where target < 0. The largest logit is subtracted first,
-/// from the target's too: so nll keeps its digits where it is small and the logits are not.
+/// lse = ln Σ e^logit, nll = lse - logit[target] in nats, 0 where target < 0. The largest logit is
+/// subtracted first, from the target's too: so nll keeps its digits where it is small and the
+/// logits are not.
 package func crossEntropyForward(
   _ nll: Floats,  // [rows]
   _ lse: Floats,  // [rows]

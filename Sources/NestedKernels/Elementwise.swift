@@ -1,9 +1,10 @@
 package import NestedBase
 
-// One value in, one value out. Results (=) may stand where an argument stands; otherwise nothing overlaps.
+// One value in, one value out. Results (=) may stand where an argument stands; otherwise nothing
+// overlaps.
 
-// `f` is called at one place only, and is a named @inline(__always) function unless tiny: else the compiler makes it
-// a function and calls it for every 16 floats.
+// `f` is called at one place only, and is a named @inline(__always) function unless tiny: else the
+// compiler makes it a function and calls it for every 16 floats.
 
 /// y[i] = f(x[i])
 @inline(__always)

@@ -1,5 +1,6 @@
-// exp, log, σ and tanh of 16 lanes. One code for body and tail, so a value has the same bits wherever it stands.
-// Polynomials as in Cephes (S. Moshier), evaluated with fma; measured errors are in README.md.
+// exp, log, σ and tanh of 16 lanes. One code for body and tail, so a value has the same bits
+// wherever it stands. Polynomials as in Cephes (S. Moshier), evaluated with fma; measured errors
+// are in README.md.
 
 /// 1.5 · 2²³: adding it rounds a float of moderate size to the nearest integer, in the low bits.
 private let rounder: Float = 12_582_912

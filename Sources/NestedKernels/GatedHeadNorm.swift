@@ -1,6 +1,7 @@
 package import NestedBase
 
-/// The mixer's output: y = (o rstd w) ⊙ silu(gate), rstd over each head's d channels (SPEC 2, Output).
+/// The mixer's output: y = (o rstd w) ⊙ silu(gate), rstd over each head's d channels (SPEC 2,
+/// Output).
 package func gatedHeadNormForward(
   _ y: Floats,  // [rows, heads d]
   _ rstd: Floats,  // [rows, heads]
@@ -25,8 +26,8 @@ package func gatedHeadNormForward(
   }
 }
 
-/// With ô = o rstd, s = silu(gate), g = dy w s:  dO = rstd (g - ô mean_head(g ô)),  dw += Σ_rows dy s ô,
-/// dGate = dy w ô silu'(gate).
+/// With ô = o rstd, s = silu(gate), g = dy w s:  dO = rstd (g - ô mean_head(g ô)),  dw += Σ_rows dy
+/// s ô, dGate = dy w ô silu'(gate).
 package func gatedHeadNormBackward(
   _ dO: Floats,  // [rows, heads d] =
   _ dw: Floats,  // [heads d] +=

@@ -1,7 +1,8 @@
 internal import CNestedShims
 
-// Operators on `Lanes` that are one vector operation each (lanes.h says why Swift's own are not). They are more
-// special than the generic ones, so every kernel of the module that writes a + b or s.addProduct(a, b) gets these.
+// Operators on `Lanes` that are one vector operation each (lanes.h says why Swift's own are not).
+// They are more special than the generic ones, so every kernel of the module that writes a + b or
+// s.addProduct(a, b) gets these.
 
 @inline(__always)
 func + (_ a: Lanes, _ b: Lanes) -> Lanes { nested_add16(a, b) }
@@ -45,7 +46,9 @@ func fma(_ a: Lanes, _ b: Lanes, _ c: Lanes) -> Lanes { nested_fma16(a, b, c) }
 
 /// a < b ? x : y, lane by lane; y where a or b is NaN.
 @inline(__always)
-func ifLess(_ a: Lanes, _ b: Lanes, _ x: Lanes, _ y: Lanes) -> Lanes { nested_if_less16(a, b, x, y) }
+func ifLess(_ a: Lanes, _ b: Lanes, _ x: Lanes, _ y: Lanes) -> Lanes {
+  nested_if_less16(a, b, x, y)
+}
 
 /// The first `count` lanes, the others 0.
 @inline(__always)
@@ -56,11 +59,15 @@ func squareRoot16(_ v: Lanes) -> Lanes { nested_sqrt16(v) }
 
 /// a0 b0 a1 b1 … of the lower and of the upper halves.
 @inline(__always)
-func zip(_ a: Lanes, _ b: Lanes) -> (low: Lanes, high: Lanes) { (nested_zip_low16(a, b), nested_zip_high16(a, b)) }
+func zip(_ a: Lanes, _ b: Lanes) -> (low: Lanes, high: Lanes) {
+  (nested_zip_low16(a, b), nested_zip_high16(a, b))
+}
 
 /// The inverse: the even lanes of a and then of b, and the odd ones.
 @inline(__always)
-func unzip(_ a: Lanes, _ b: Lanes) -> (even: Lanes, odd: Lanes) { (nested_even16(a, b), nested_odd16(a, b)) }
+func unzip(_ a: Lanes, _ b: Lanes) -> (even: Lanes, odd: Lanes) {
+  (nested_even16(a, b), nested_odd16(a, b))
+}
 
 /// The bits of 16 floats as integers; sums wrap around.
 struct LaneBits {
@@ -77,17 +84,27 @@ struct LaneBits {
   var lanes: Lanes { nested_lanes16(bits) }
 
   @inline(__always)
-  static func + (_ a: LaneBits, _ b: LaneBits) -> LaneBits { LaneBits(nested_bits_add16(a.bits, b.bits)) }
+  static func + (_ a: LaneBits, _ b: LaneBits) -> LaneBits {
+    LaneBits(nested_bits_add16(a.bits, b.bits))
+  }
   @inline(__always)
   static func - (_ a: LaneBits, _ b: LaneBits) -> LaneBits {
     LaneBits(nested_bits_subtract16(a.bits, b.bits))
   }
   @inline(__always)
-  static func & (_ a: LaneBits, _ b: LaneBits) -> LaneBits { LaneBits(nested_bits_and16(a.bits, b.bits)) }
+  static func & (_ a: LaneBits, _ b: LaneBits) -> LaneBits {
+    LaneBits(nested_bits_and16(a.bits, b.bits))
+  }
   @inline(__always)
-  static func | (_ a: LaneBits, _ b: LaneBits) -> LaneBits { LaneBits(nested_bits_or16(a.bits, b.bits)) }
+  static func | (_ a: LaneBits, _ b: LaneBits) -> LaneBits {
+    LaneBits(nested_bits_or16(a.bits, b.bits))
+  }
   @inline(__always)
-  static func << (_ a: LaneBits, _ by: Int32) -> LaneBits { LaneBits(nested_bits_left16(a.bits, by)) }
+  static func << (_ a: LaneBits, _ by: Int32) -> LaneBits {
+    LaneBits(nested_bits_left16(a.bits, by))
+  }
   @inline(__always)
-  static func >> (_ a: LaneBits, _ by: Int32) -> LaneBits { LaneBits(nested_bits_right16(a.bits, by)) }
+  static func >> (_ a: LaneBits, _ by: Int32) -> LaneBits {
+    LaneBits(nested_bits_right16(a.bits, by))
+  }
 }

@@ -3,8 +3,8 @@ internal import NestedBase
 
 /// The unit all kernels work in: 16 floats, one zmm register (v4) or two ymm registers (v3).
 ///
-/// Operations come from LaneOperators.swift. `SIMD32`, generic `SIMD` code and `InlineArray` of vectors end in scalar
-/// code on the stack on this toolchain.
+/// Operations come from LaneOperators.swift. `SIMD32`, generic `SIMD` code and `InlineArray` of
+/// vectors end in scalar code on the stack on this toolchain.
 typealias Lanes = SIMD16<Float>
 
 /// The sum of the lanes, always by the same halving tree.
@@ -29,7 +29,9 @@ extension Floats {
 
   /// The first `count` ≤ 16 lanes to `i`; what stands behind them is not touched.
   @inline(__always)
-  func storePart(_ v: Lanes, _ i: Int, _ count: Int) { unsafe nested_store_part(pointer + i, v, count) }
+  func storePart(_ v: Lanes, _ i: Int, _ count: Int) {
+    unsafe nested_store_part(pointer + i, v, count)
+  }
 
   /// The same for loops whose last step is shorter.
   @inline(__always)

@@ -3,10 +3,11 @@ package import NestedBase
 /// y[rows, out] (+)= x[rows, in] Wᵀ with W packed by `packTransposed`, for the panels
 /// firstPanel ..< firstPanel + panelCount (32 columns of y each, cut off at `out`).
 ///
-/// Row-invariant: a row's result has the same bits alone or among any others, for any split into panels.
-/// y may not overlap x or the weights; a row stride may be larger than the row.
+/// Row-invariant: a row's result has the same bits alone or among any others, for any split into
+/// panels. y may not overlap x or the weights; a row stride may be larger than the row.
 package func linearForward(
-  _ y: Floats, ldy: Int, _ x: Floats, ldx: Int, _ packed: Floats, rows: Int, out: Int, in depth: Int,
+  _ y: Floats, ldy: Int, _ x: Floats, ldx: Int, _ packed: Floats, rows: Int, out: Int,
+  in depth: Int,
   firstPanel: Int, panelCount: Int, accumulate: Bool
 ) {
   var j = firstPanel * 32
@@ -24,7 +25,8 @@ package func linearForward(
   }
 }
 
-/// y[64] (+)= x[in] · two panels: one row needs two panels at once to hide the latency of its chains.
+/// y[64] (+)= x[in] · two panels: one row needs two panels at once to hide the latency of its
+/// chains.
 @inline(__always)
 private func rowOf64(
   _ y: Floats, _ x: Floats, _ first: Floats, _ second: Floats, _ depth: Int, _ accumulate: Bool

@@ -2,8 +2,8 @@ package import NestedBase
 
 // Hyperparameters come in Double, because 1 - β₂ in float32 is wrong in the fifth digit already.
 
-/// PyTorch's AdamW, in its order: w ← w (1 - lr λ); m ← m + (1 - β₁)(g - m); v ← β₂ v + (1 - β₂) g²;
-/// w ← w - lr / bias₁ · m / (√v / √bias₂ + eps), with g = gradScale · g and bias_i = 1 - β_i^t.
+/// PyTorch's AdamW, in its order: w ← w (1 - lr λ); m ← m + (1 - β₁)(g - m); v ← β₂ v + (1 - β₂)
+/// g²; w ← w - lr / bias₁ · m / (√v / √bias₂ + eps), with g = gradScale · g and bias_i = 1 - β_i^t.
 package func adamW(
   _ w: Floats, _ m: Floats, _ v: Floats,  // [n] in place
   _ g: Floats,  // [n]
@@ -33,8 +33,8 @@ package func adamW(
   }
 }
 
-/// PyTorch's SGD with decoupled decay (SPEC 4): w ← w (1 - lr λ); b ← g at the first step, then μ b + g;
-/// w ← w - lr b. With momentum 0 the buffer is neither read nor written.
+/// PyTorch's SGD with decoupled decay (SPEC 4): w ← w (1 - lr λ); b ← g at the first step, then μ b
+/// + g; w ← w - lr b. With momentum 0 the buffer is neither read nor written.
 package func sgdMomentum(
   _ w: Floats, _ buffer: Floats,  // [n] in place
   _ g: Floats,  // [n]

@@ -12,64 +12,86 @@ package func packTransposed(_ packed: Floats, _ w: Floats, out: Int, in depth: I
   }
 }
 
-/// panel[p, j] = w[j, p] for j < columns, 0 for the rest of the 32; w [columns, depth] with row stride ldw.
+/// panel[p, j] = w[j, p] for j < columns, 0 for the rest of the 32; w [columns, depth] with row
+/// stride ldw.
 func packPanel(_ panel: Floats, _ w: Floats, _ ldw: Int, _ columns: Int, _ depth: Int) {
-  let whole = depth & ~15
-  var j = 0
-  while j < 32 {
-    let rows = max(0, min(16, columns - j))
-    if rows == 16 {
-      var p = 0
-      while p < whole {
-        transposeSquare(panel + p * 32 + j, 32, w + j * ldw + p, ldw)
-        p += 16
-      }
-    }
-    for p in (rows == 16 ? whole : 0)..<depth {
-      for r in 0..<rows { panel[p * 32 + j + r] = w[(j + r) * ldw + p] }
-      for r in rows..<16 { panel[p * 32 + j + r] = 0 }
-    }
-    j += 16
+  pack16(panel, 32, w, ldw, min(16, columns), depth)
+  pack16(panel + 16, 32, w + 16 * ldw, ldw, max(0, columns - 16), depth)
+}
+
+/// panel[p ld + j] = w[j, p] for j < columns ≤ 16, 0 for the rest of the 16.
+func pack16(_ panel: Floats, _ ld: Int, _ w: Floats, _ ldw: Int, _ columns: Int, _ depth: Int) {
+  var p = 0
+  while p < depth {
+    transpose(panel + p * ld, ld, w + p, ldw, columns, min(16, depth - p), width: 16)
+    p += 16
   }
 }
 
-/// y[p, r] = w[r, p] for 16 × 16 floats: four perfect shuffles, in each of which row i and row i + 8
-/// interleave to rows 2 i and 2 i + 1.
+/// y[p, r] = w[r, p] for r < rows, p < columns, both ≤ 16; of y's rows the first `width` floats are
+/// written, zeros from `rows` on.
 @inline(__always)
-private func transposeSquare(_ y: Floats, _ ldy: Int, _ w: Floats, _ ldw: Int) {
-  var s = Square(w, ldw)
-  s.shuffle()
-  s.shuffle()
-  s.shuffle()
-  s.shuffle()
-  s.store(y, ldy)
+func transpose(
+  _ y: Floats, _ ldy: Int, _ w: Floats, _ ldw: Int, _ rows: Int, _ columns: Int, width: Int
+) {
+  if rows == 16 && columns == 16 && width == 16 {
+    wholeSquare(y, ldy, w, ldw)
+  } else {
+    partOfSquare(y, ldy, w, ldw, rows, columns, width)
+  }
 }
 
+private func wholeSquare(_ y: Floats, _ ldy: Int, _ w: Floats, _ ldw: Int) {
+  var s = Square(w, ldw, 16, 16)
+  s.transpose()
+  s.store(y, ldy, 16, 16)
+}
+
+private func partOfSquare(
+  _ y: Floats, _ ldy: Int, _ w: Floats, _ ldw: Int, _ rows: Int, _ columns: Int, _ width: Int
+) {
+  var s = Square(w, ldw, rows, columns)
+  s.transpose()
+  s.store(y, ldy, columns, width)
+}
+
+/// 16 × 16 floats in registers.
 private struct Square {
   var r0, r1, r2, r3, r4, r5, r6, r7, r8, r9, r10, r11, r12, r13, r14, r15: Lanes
 
   @inline(__always)
-  init(_ w: Floats, _ ldw: Int) {
-    r0 = w.load16(0)
-    r1 = w.load16(ldw)
-    r2 = w.load16(2 * ldw)
-    r3 = w.load16(3 * ldw)
-    r4 = w.load16(4 * ldw)
-    r5 = w.load16(5 * ldw)
-    r6 = w.load16(6 * ldw)
-    r7 = w.load16(7 * ldw)
-    r8 = w.load16(8 * ldw)
-    r9 = w.load16(9 * ldw)
-    r10 = w.load16(10 * ldw)
-    r11 = w.load16(11 * ldw)
-    r12 = w.load16(12 * ldw)
-    r13 = w.load16(13 * ldw)
-    r14 = w.load16(14 * ldw)
-    r15 = w.load16(15 * ldw)
+  init(_ w: Floats, _ ldw: Int, _ rows: Int, _ columns: Int) {
+    @inline(__always)
+    func row(_ r: Int) -> Lanes { r < rows ? w.load(r * ldw, columns) : splat(0) }
+    r0 = row(0)
+    r1 = row(1)
+    r2 = row(2)
+    r3 = row(3)
+    r4 = row(4)
+    r5 = row(5)
+    r6 = row(6)
+    r7 = row(7)
+    r8 = row(8)
+    r9 = row(9)
+    r10 = row(10)
+    r11 = row(11)
+    r12 = row(12)
+    r13 = row(13)
+    r14 = row(14)
+    r15 = row(15)
+  }
+
+  /// Four perfect shuffles: in each, row i and row i + 8 interleave to rows 2 i and 2 i + 1.
+  @inline(__always)
+  mutating func transpose() {
+    shuffle()
+    shuffle()
+    shuffle()
+    shuffle()
   }
 
   @inline(__always)
-  mutating func shuffle() {
+  private mutating func shuffle() {
     let old = self
     (r0, r1) = zip(old.r0, old.r8)
     (r2, r3) = zip(old.r1, old.r9)
@@ -82,22 +104,24 @@ private struct Square {
   }
 
   @inline(__always)
-  func store(_ y: Floats, _ ldy: Int) {
-    y.store16(r0, 0)
-    y.store16(r1, ldy)
-    y.store16(r2, 2 * ldy)
-    y.store16(r3, 3 * ldy)
-    y.store16(r4, 4 * ldy)
-    y.store16(r5, 5 * ldy)
-    y.store16(r6, 6 * ldy)
-    y.store16(r7, 7 * ldy)
-    y.store16(r8, 8 * ldy)
-    y.store16(r9, 9 * ldy)
-    y.store16(r10, 10 * ldy)
-    y.store16(r11, 11 * ldy)
-    y.store16(r12, 12 * ldy)
-    y.store16(r13, 13 * ldy)
-    y.store16(r14, 14 * ldy)
-    y.store16(r15, 15 * ldy)
+  func store(_ y: Floats, _ ldy: Int, _ rows: Int, _ width: Int) {
+    @inline(__always)
+    func put(_ v: Lanes, _ r: Int) { if r < rows { y.store(v, r * ldy, width) } }
+    put(r0, 0)
+    put(r1, 1)
+    put(r2, 2)
+    put(r3, 3)
+    put(r4, 4)
+    put(r5, 5)
+    put(r6, 6)
+    put(r7, 7)
+    put(r8, 8)
+    put(r9, 9)
+    put(r10, 10)
+    put(r11, 11)
+    put(r12, 12)
+    put(r13, 13)
+    put(r14, 14)
+    put(r15, 15)
   }
 }

@@ -1,7 +1,7 @@
 package import NestedBase
 
-// Sums in a fixed order: lane j of accumulator a takes the elements 64 b + 16 a + j, block after block; then a fixed
-// tree. The order depends on n alone.
+// Sums in a fixed order: lane j of accumulator a takes the elements 64 b + 16 a + j, block after
+// block; then a fixed tree. The order depends on n alone.
 
 /// Four accumulators of 16 lanes: enough to hide the latency of an add.
 private struct Accumulators {

@@ -1,8 +1,8 @@
 package import NestedBase
 
-// silu(conv4(x)): depth-wise causal convolution over time, window 4, tap 3 is the current row (SPEC 2).
-// p[t] = Σ_j w[·, j] x[t - 3 + j],  y = silu(p). Rows before 0 come from `tail`.
-// 16 channels at a time go down the rows with the last three inputs in registers.
+// silu(conv4(x)): depth-wise causal convolution over time, window 4, tap 3 is the current row (SPEC
+// 2). p[t] = Σ_j w[·, j] x[t - 3 + j],  y = silu(p). Rows before 0 come from `tail`. 16 channels at
+// a time go down the rows with the last three inputs in registers.
 
 /// The four taps of 16 channels.
 private struct Taps {
@@ -55,8 +55,8 @@ package func shortConvForward(
   }
 }
 
-/// dp = dy silu'(p), p computed again;  dx[t] = Σ_j w[·, 3 - j] dp[t + j],  dw[·, j] += Σ_t dp[t] x[t - 3 + j].
-/// The tail is a constant: no gradient goes to it.
+/// dp = dy silu'(p), p computed again;  dx[t] = Σ_j w[·, 3 - j] dp[t + j],  dw[·, j] += Σ_t dp[t]
+/// x[t - 3 + j]. The tail is a constant: no gradient goes to it.
 package func shortConvBackward(
   _ dx: Floats,  // [rows, d] =; not x, may be dy
   _ dw: Floats,  // [d, 4] +=

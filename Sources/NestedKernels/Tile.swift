@@ -3,11 +3,12 @@ internal import NestedBase
 
 // The register tiles of every matrix product: C[rows, 16 or 32] (+)= A[rows, k] B[k, 16 or 32].
 //
-// Outer-product form: the loop runs over k; each step loads one row of B and adds a[i, p] b[p, ·] to each row.
-// So every element is one chain fma(a[k-1], b[k-1], … fma(a[0], b[0], 0 or C)), whatever the tile it falls in.
+// Outer-product form: the loop runs over k; each step loads one row of B and adds a[i, p] b[p, ·]
+// to each row. So every element is one chain fma(a[k-1], b[k-1], … fma(a[0], b[0], 0 or C)),
+// whatever the tile it falls in.
 
-/// True where one `Lanes` is one register: 32 zmm registers hold 8 × 32 accumulators, 16 ymm ones 6 × 16.
-/// A constant of the compilation, so the other branch is not in the code.
+/// True where one `Lanes` is one register: 32 zmm registers hold 8 × 32 accumulators, 16 ymm ones 6
+/// × 16. A constant of the compilation, so the other branch is not in the code.
 @inline(__always)
 var wideRegisters: Bool { NESTED_KERNELS_ZMM == 1 }
 
@@ -55,14 +56,18 @@ struct Stack<Top: RowBlock, Bottom: RowBlock>: RowBlock {
 }
 
 typealias Rows2 = Stack<Row, Row>
+typealias Rows3 = Stack<Rows2, Row>
 typealias Rows4 = Stack<Rows2, Rows2>
+typealias Rows5 = Stack<Rows4, Row>
 typealias Rows6 = Stack<Rows4, Rows2>
+typealias Rows7 = Stack<Rows4, Rows3>
 typealias Rows8 = Stack<Rows4, Rows4>
 
 /// C[rows, 16] (+)= A B; a[i, p] stands at i aRow + p aStep.
 @inline(__always)
 func tile16<R: RowBlock>(
-  _: R.Type, _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats, _ ldb: Int,
+  _: R.Type, _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats,
+  _ ldb: Int,
   _ k: Int, _ accumulate: Bool
 ) {
   var sum = accumulate ? R(c, ldc) : R()
@@ -77,7 +82,8 @@ func tile16<R: RowBlock>(
 /// The same for 32 columns, left and right 16.
 @inline(__always)
 func tile32<R: RowBlock>(
-  _: R.Type, _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats, _ ldb: Int,
+  _: R.Type, _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats,
+  _ ldb: Int,
   _ k: Int, _ accumulate: Bool
 ) {
   var left = accumulate ? R(c, ldc) : R()
@@ -98,28 +104,31 @@ func columns16(
   _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats, _ ldb: Int,
   _ m: Int, _ k: Int, _ accumulate: Bool
 ) {
+  @inline(__always)
+  func tile<R: RowBlock>(_ rows: R.Type, _ i: Int) {
+    tile16(rows, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+  }
   var i = 0
   if wideRegisters {
     while i + 8 <= m {
-      tile16(Rows8.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+      tile(Rows8.self, i)
       i += 8
     }
   } else {
     while i + 6 <= m {
-      tile16(Rows6.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+      tile(Rows6.self, i)
       i += 6
     }
   }
-  if i + 4 <= m {
-    tile16(Rows4.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
-    i += 4
-  }
-  if i + 2 <= m {
-    tile16(Rows2.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
-    i += 2
-  }
-  if i < m {
-    tile16(Row.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+  switch m - i {
+  case 1: tile(Row.self, i)
+  case 2: tile(Rows2.self, i)
+  case 3: tile(Rows3.self, i)
+  case 4: tile(Rows4.self, i)
+  case 5: tile(Rows5.self, i)
+  case 6: tile(Rows6.self, i)
+  case 7: tile(Rows7.self, i)
+  default: break
   }
 }
 
@@ -128,34 +137,42 @@ func columns32(
   _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats, _ ldb: Int,
   _ m: Int, _ k: Int, _ accumulate: Bool
 ) {
+  @inline(__always)
+  func tile<R: RowBlock>(_ rows: R.Type, _ i: Int) {
+    tile32(rows, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+  }
   var i = 0
   if wideRegisters {
     while i + 8 <= m {
-      tile32(Rows8.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+      tile(Rows8.self, i)
       i += 8
     }
-    if i + 4 <= m {
-      tile32(Rows4.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
-      i += 4
+    switch m - i {
+    case 4: tile(Rows4.self, i)
+    case 5: tile(Rows5.self, i)
+    case 6: tile(Rows6.self, i)
+    case 7: tile(Rows7.self, i)
+    default: break
     }
+    if m - i >= 4 { return }
   } else {
-    i = m < 4 ? 0 : m - (m % 6 < 4 ? m % 6 : m % 6 - 4)
+    // Halves of 16 columns while there are 3 rows or more; 2 × 32 fit the registers.
+    i = m % 6 < 3 ? m - m % 6 : m
     if i > 0 {
       columns16(c, ldc, a, aRow, aStep, b, ldb, i, k, accumulate)
       columns16(c + 16, ldc, a, aRow, aStep, b + 16, ldb, i, k, accumulate)
     }
   }
-  if i + 2 <= m {
-    tile32(Rows2.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
-    i += 2
-  }
-  if i < m {
-    tile32(Row.self, c + i * ldc, ldc, a + i * aRow, aRow, aStep, b, ldb, k, accumulate)
+  switch m - i {
+  case 1: tile(Row.self, i)
+  case 2: tile(Rows2.self, i)
+  case 3: tile(Rows3.self, i)
+  default: break
   }
 }
 
-/// One panel of 32 columns of which only the first `columns` are real: whole panels and halves go straight to C,
-/// others through a tile on the stack.
+/// One panel of 32 columns of which only the first `columns` are real: whole panels and halves go
+/// straight to C, others through a tile on the stack.
 func panelColumns(
   _ c: Floats, _ ldc: Int, _ columns: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ panel: Floats,
   _ m: Int, _ k: Int, _ accumulate: Bool
@@ -170,7 +187,8 @@ func panelColumns(
   }
   var buffer = InlineArray<16, Lanes>(repeating: .zero)
   unsafe withUnsafeMutableBytes(of: &buffer) { bytes in
-    let tile = unsafe Floats(bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Float.self))
+    let tile = unsafe Floats(
+      bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Float.self))
     var i = 0
     while i < m {
       let rows = min(8, m - i)

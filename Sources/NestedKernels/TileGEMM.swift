@@ -5,8 +5,9 @@ let blockDepth = 128
 
 /// C[m, n] (+)= A[m, k] B[k, n]; n is a multiple of 16.
 ///
-/// Row-invariant: each element is one fma chain over k from 0 (or from C). Reads and writes exactly the matrices;
-/// C may not overlap A or B. k = 0 writes zeros (or leaves C). Large products pack B a block at a time.
+/// Row-invariant: each element is one fma chain over k from 0 (or from C). Reads and writes exactly
+/// the matrices; C may not overlap A or B. k = 0 writes zeros (or leaves C). Large products pack B
+/// a block at a time.
 package func tileGEMM(
   _ c: Floats, _ ldc: Int, _ a: Floats, _ lda: Int, _ b: Floats, _ ldb: Int,
   _ m: Int, _ n: Int, _ k: Int, accumulate: Bool
@@ -22,13 +23,19 @@ package func tileGEMMTransposedA(
   product(c, ldc, a, 1, lda, b, ldb, m, n, k, accumulate)
 }
 
-/// C[m, n] (+)= A[m, k] B[n, k]ᵀ for any m, n, k. Transposes B a block at a time; row-invariant as well.
+/// C[m, n] (+)= A[m, k] B[n, k]ᵀ for any m, n, k; row-invariant as well. Transposes a block of the
+/// smaller side at a time: of B, or, for about one tile of rows, of A and of C, which holds C[·, j]
+/// = A B[j]ᵀ for 16 rows of B.
 package func tileGEMMTransposedB(
   _ c: Floats, _ ldc: Int, _ a: Floats, _ lda: Int, _ b: Floats, _ ldb: Int,
   _ m: Int, _ n: Int, _ k: Int, accumulate: Bool
 ) {
   if k == 0 {
     if !accumulate { for i in 0..<m { (c + i * ldc).fill(0, count: n) } }
+    return
+  }
+  if m >= 8 && m <= 16 && n >= 32 {
+    fewRows(c, ldc, a, lda, b, ldb, m, n, k, accumulate)
     return
   }
   withPanel { panel in
@@ -44,6 +51,35 @@ package func tileGEMMTransposedB(
         p += depth
       }
       j += 32
+    }
+  }
+}
+
+/// Cᵀ[n, 16] = B[n, k] Aᵀ[k, 16] with m ≤ 16 real columns.
+private func fewRows(
+  _ c: Floats, _ ldc: Int, _ a: Floats, _ lda: Int, _ b: Floats, _ ldb: Int,
+  _ m: Int, _ n: Int, _ k: Int, _ accumulate: Bool
+) {
+  // Aᵀ [144, 16] and a tile [16, 16] of Cᵀ
+  var buffer = InlineArray<160, Lanes>(repeating: splat(0))
+  unsafe withUnsafeMutableBytes(of: &buffer) { bytes in
+    let panel = unsafe Floats(
+      bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Float.self))
+    let tile = panel + 144 * 16
+    var p = 0
+    while p < k {
+      let depth = min(144, k - p)
+      let more = accumulate || p > 0
+      pack16(panel, 16, a + p, lda, m, depth)
+      var j = 0
+      while j < n {
+        let rows = min(16, n - j)
+        if more { transpose(tile, 16, c + j, ldc, m, rows, width: 16) }
+        columns16(tile, 16, b + j * ldb + p, ldb, 1, panel, 16, rows, depth, more)
+        transpose(c + j, ldc, tile, 16, rows, m, width: rows)
+        j += 16
+      }
+      p += depth
     }
   }
 }
@@ -66,7 +102,8 @@ private func product(
   }
 }
 
-/// B does not stay in L1 by itself, and its rows may fall on few cache sets: copy 128 × 32 of it at a time.
+/// B does not stay in L1 by itself, and its rows may fall on few cache sets: copy 128 × 32 of it at
+/// a time.
 private func packedProduct(
   _ c: Floats, _ ldc: Int, _ a: Floats, _ aRow: Int, _ aStep: Int, _ b: Floats, _ ldb: Int,
   _ m: Int, _ n: Int, _ k: Int, _ accumulate: Bool

@@ -1,7 +1,8 @@
 import Glibc
 package import NestedBase
 
-/// The learning rate over the steps, as a factor on the base rate (SPEC 4): a pure function of them.
+/// The learning rate over the steps, as a factor on the base rate (SPEC 4): a pure function of
+/// them.
 ///
 /// With s = steps already made:
 ///

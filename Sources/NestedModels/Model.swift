@@ -204,18 +204,29 @@ package final class Model: @unchecked Sendable {
     guard let json = file.metadata(Model.configurationKey) else {
       throw NestedError(.corrupt, "the file has no \(Model.configurationKey)", place: "__metadata__")
     }
-    let configuration = try ModelConfiguration(json: json)
-    try configuration.validate()
+    let configuration: ModelConfiguration
+    do throws(NestedError) {
+      configuration = try ModelConfiguration(json: json)
+      try configuration.validate()
+    } catch {
+      throw NestedError(
+        error.code == .unsupported ? .unsupported : .corrupt,
+        "the file's configuration is not valid: \(error.message)", place: error.place)
+    }
     let layout = ParameterLayout(configuration)
     guard file.records.count == layout.entries.count else {
       throw NestedError(
         .corrupt,
         "the file holds \(file.records.count) tensors, its configuration has \(layout.entries.count)")
     }
+    // All there before memory is taken: a small file must not decide a large allocation.
+    var records: [TensorRecord] = []
+    for entry in layout.entries {
+      records.append(try file.record(named: entry.name, shape: entry.shape))
+    }
     try file.verifyChecksum()
     let weights = try Storage(count: layout.count, budget: runtime.budget)
-    for entry in layout.entries {
-      let record = try file.record(named: entry.name, shape: entry.shape)
+    for (entry, record) in zip(layout.entries, records) {
       try file.readFloats(record, into: weights.floats + entry.offset)
     }
     self.init(runtime, configuration, layout, weights)

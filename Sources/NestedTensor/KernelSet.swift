@@ -163,6 +163,17 @@ package struct ScanForwardArguments {
   package var etaBias: Float, alphaBias: Float
   package var writes: Bool, traced: Bool, streams: Bool
   package var kept: Floats, scratch: Floats
+
+  package init(
+    o: Floats, state: Floats, u: Floats, uv: Floats, q: Floats, stride: Int, count: Int, start: Int,
+    etaBias: Float, alphaBias: Float, writes: Bool, traced: Bool, streams: Bool, kept: Floats, scratch: Floats
+  ) {
+    (self.o, self.state, self.u, self.uv, self.q) = (o, state, u, uv, q)
+    (self.stride, self.count, self.start) = (stride, count, start)
+    (self.etaBias, self.alphaBias) = (etaBias, alphaBias)
+    (self.writes, self.traced, self.streams) = (writes, traced, streams)
+    (self.kept, self.scratch) = (kept, scratch)
+  }
 }
 
 /// What `scanBackward` takes for one head (see the kernel).
@@ -172,4 +183,14 @@ package struct ScanBackwardArguments {
   package var stride: Int, count: Int, start: Int
   package var streams: Bool
   package var kept: Floats, scratch: Floats
+
+  package init(
+    du: Floats, duv: Floats, dq: Floats, dState: Floats, dBiases: Floats, dO: Floats, u: Floats, uv: Floats,
+    q: Floats, stride: Int, count: Int, start: Int, streams: Bool, kept: Floats, scratch: Floats
+  ) {
+    (self.du, self.duv, self.dq, self.dState, self.dBiases) = (du, duv, dq, dState, dBiases)
+    (self.dO, self.u, self.uv, self.q) = (dO, u, uv, q)
+    (self.stride, self.count, self.start, self.streams) = (stride, count, start, streams)
+    (self.kept, self.scratch) = (kept, scratch)
+  }
 }

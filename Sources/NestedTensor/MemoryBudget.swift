@@ -25,8 +25,10 @@ package final class MemoryBudget: @unchecked Sendable {
         refuseAt -= 1
         if refuseAt == 0 { return .noMemory }
       }
-      if limit > 0 && usage.inUse + bytes > limit { return .limit }
-      usage.inUse += bytes
+      let (total, overflow) = usage.inUse.addingReportingOverflow(bytes)
+      if overflow { return .noMemory }
+      if limit > 0 && total > limit { return .limit }
+      usage.inUse = total
       usage.peak = max(usage.peak, usage.inUse)
       usage.allocations += 1
       return nil

@@ -45,8 +45,9 @@ internal import CNestedShims
   package func broadcast() { unsafe pthread_cond_broadcast(handle) }
 }
 
-/// Many readers or one writer. A waiting writer goes before later readers, so that a trainer is not starved by
-/// sessions that keep reading; therefore a thread that holds a read lock must not take another one.
+/// Many readers or one writer. A waiting writer goes before later readers, so that a trainer is not
+/// starved by sessions that keep reading; therefore a thread that holds a read lock must not take
+/// another one.
 @safe package final class ReadWriteLock: @unchecked Sendable {
   private let handle: UnsafeMutablePointer<pthread_rwlock_t>
 

@@ -8,7 +8,7 @@ package final class Runtime: @unchecked Sendable {
   private let mutex = Mutex()
   private var idle: [Engine] = []
 
-  /// threads 0 = available cores; memoryLimit in bytes, 0 = none. Throws `unsupported` on a processor that the kernels
+  /// threads: at least 1; memoryLimit in bytes, 0 = none. Throws `unsupported` on a processor that the kernels
   /// are not compiled for.
   package init(
     threads: Int, memoryLimit: Int = 0, kernels: KernelSet? = KernelSet.current

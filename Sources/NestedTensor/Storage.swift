@@ -1,4 +1,4 @@
-internal import Glibc
+internal import CNestedShims
 package import NestedBase
 
 /// Owns `count` floats, aligned to 64 bytes and charged to a budget. One of the few places that touch raw memory.
@@ -12,8 +12,7 @@ package import NestedBase
     let (bytes, overflow) = max(count, 16).multipliedReportingOverflow(by: 4)
     if overflow || count < 0 { throw NestedError(.noMemory, "no memory for \(count) floats") }
     try budget.claim(bytes)
-    var memory: UnsafeMutableRawPointer?
-    guard unsafe posix_memalign(&memory, 64, bytes) == 0, let memory = unsafe memory else {
+    guard let memory = unsafe nested_shim_allocate(bytes, 64) else {
       budget.release(bytes)
       throw NestedError(.noMemory, "no memory for \(bytes) bytes")
     }
@@ -23,7 +22,7 @@ package import NestedBase
   }
 
   deinit {
-    unsafe free(floats.pointer)
+    unsafe nested_shim_release(floats.pointer)
     budget.release(max(count, 16) * 4)
   }
 

@@ -3,8 +3,8 @@ package import NestedBase
 
 /// Our own threads: the caller and `threads - 1` workers share the indices of a loop.
 ///
-/// Which thread runs which index is left open, so a body writes only what belongs to its index; results then
-/// have the same bits for any number of threads. A job allocates nothing.
+/// Which thread runs which index is left open, so a body writes only what belongs to its index;
+/// results then have the same bits for any number of threads. A job allocates nothing.
 package final class ThreadPool: @unchecked Sendable {
   package let threads: Int
   private let shared = PoolState()
@@ -29,8 +29,8 @@ package final class ThreadPool: @unchecked Sendable {
 
   deinit { shutdown() }
 
-  /// Runs body(0), …, body(count - 1), each once, and returns when all are done. While another caller's job is
-  /// running, and inside a body, the calling thread does all of it by itself.
+  /// Runs body(0), …, body(count - 1), each once, and returns when all are done. While another
+  /// caller's job is running, and inside a body, the calling thread does all of it by itself.
   package func parallel(_ count: Int, _ body: (Int) -> Void) {
     if count <= 1 || threads == 1 || !shared.acquire() {
       for i in 0..<max(0, count) { body(i) }
@@ -54,8 +54,8 @@ package final class ThreadPool: @unchecked Sendable {
 @_silgen_name("nested_shim_parallel_body")
 private func takeWords(_ body: (Int) -> Void, _ words: UnsafeMutablePointer<nested_parallel_body>)
 
-/// What the caller and the workers share. Plain fields are read and written under `mutex`; the counters beside them
-/// are hints to spin on and the next index to claim.
+/// What the caller and the workers share. Plain fields are read and written under `mutex`; the
+/// counters beside them are hints to spin on and the next index to claim.
 @safe private final class PoolState: @unchecked Sendable {
   private let mutex = Mutex()
   private let wake = Condition()
@@ -73,7 +73,8 @@ private func takeWords(_ body: (Int) -> Void, _ words: UnsafeMutablePointer<nest
   private var stopping = false
 
   private static let line = 64
-  /// How long a thread spins before it sleeps: longer than the serial code between two jobs of a decoded token.
+  /// How long a thread spins before it sleeps: longer than the serial code between two jobs of a
+  /// decoded token.
   private static let spinNanoseconds: UInt64 = 20_000
 
   init() {
@@ -183,8 +184,8 @@ private func takeWords(_ body: (Int) -> Void, _ words: UnsafeMutablePointer<nest
   }
 }
 
-/// pthread_create with 1 MiB of stack and all signals blocked, so that the host's handlers run on its own threads.
-/// The worker keeps `state` alive. Returns 0 or an errno value.
+/// pthread_create with 1 MiB of stack and all signals blocked, so that the host's handlers run on
+/// its own threads. The worker keeps `state` alive. Returns 0 or an errno value.
 private func startWorker(_ thread: UnsafeMutablePointer<pthread_t>, _ state: PoolState) -> Int32 {
   var attributes = pthread_attr_t()
   unsafe pthread_attr_init(&attributes)

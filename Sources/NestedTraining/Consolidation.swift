@@ -19,10 +19,11 @@ package struct ConsolidationOptions: Equatable, Sendable {
 
 /// A new model whose CMS levels have moved by what the sessions learnt:
 ///
-///     W_new = W + strength · Σ_s w_s (W_s - W_0s)     w_s normalised, W_0s = weights of the session's model
+///     W_new = W + strength · Σ_s w_s (W_s - W_0s)
 ///
-/// tensor by tensor, clipped to `maxNorm`. Sums are in Double, in the order of the sessions. Model
-/// and sessions stay as they are. `mismatch` when a session belongs to another architecture.
+/// with the w_s normalised and W_0s the weights of the session's own model, tensor by
+/// tensor, what is added clipped to `maxNorm`. Sums are in Double, in the order of the sessions.
+/// Model and sessions stay as they are. `mismatch` when a session belongs to another architecture.
 package func consolidate(
   model: Model, sessions: [Session], options: ConsolidationOptions, control: RunControl
 ) throws(NestedError) -> Model {

@@ -1,5 +1,5 @@
-/// A few doubles at an address that outlives a call: the target count that is lent out, partial sums that lanes
-/// write side by side. The one place of this target that owns raw memory.
+/// A few doubles at an address that outlives a call: the target count that is lent out, partial
+/// sums that lanes write side by side. The one place of this target that owns raw memory.
 @safe package final class DoubleBuffer {
   package let pointer: UnsafeMutablePointer<Double>
   package let count: Int

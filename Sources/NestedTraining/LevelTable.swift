@@ -41,15 +41,6 @@ struct LevelTable: Sendable {
     self.slots = slots
   }
 
-  /// The next position after `position` at which a segment of backpropagation ends: a multiple of
-  /// min(C_1, segment), or of C_1 where that is no multiple of it, so that no parameter changes inside a segment.
-  func segmentEnd(after position: Int) -> Int {
-    let end = clock.segmentEnd(after: position)
-    let tick = clock.periods.isEmpty ? -1 : clock.nextUpdate(0, after: position)
-    return tick > 0 ? min(end, tick) : end
-  }
-
-  func isSegmentEnd(_ position: Int) -> Bool {
-    position > 0 && segmentEnd(after: position - 1) == position
-  }
+  /// Whether a segment of backpropagation ends at `position`.
+  func isSegmentEnd(_ position: Int) -> Bool { position > 0 && position % clock.segment == 0 }
 }

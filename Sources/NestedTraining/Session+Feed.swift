@@ -48,7 +48,7 @@ extension Session {
       let next = tokens + done
       try learnFromSegment(engine, next: next[0], sampled: sampled, open)
       open = nil
-      let rows = min(count - done, table.segmentEnd(after: state.position) - state.position)
+      let rows = min(count - done, table.clock.segmentEnd(after: state.position) - state.position)
       try withParameters(engine) { (parameters) throws(NestedError) in
         let result: Tensor
         (result, open) = try forward(engine, parameters, next, rows)

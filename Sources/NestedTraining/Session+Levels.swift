@@ -26,60 +26,68 @@ extension Session {
   /// One optimizer step of a level with its summed gradient (paper eq 71), if there is any. A gradient that is not finite
   /// is dropped and counted. All or nothing.
   func step(_ index: Int) throws(NestedError) {
-    let slot = table.slots[index]
-    let kernels = model.runtime.kernels, budget = model.runtime.budget
-    guard isLearning(index), state.levels[index].pendingTargets > 0,
-      let pending = state.levels[index].pending
-    else { return }
-    let norm = kernels.sumOfSquares(pending.floats, slot.count).squareRoot()
+    guard isLearning(index), state.levels[index].pendingTargets > 0 else { return }
+    let norm = pendingNorm(index)
     if norm.isFinite {
-      forgetParameters()  // they hold the online weights, which are to change in place
-      if var online = state.levels[index].online {
-        state.levels[index].online = nil
-        defer { state.levels[index].online = online }
-        try Storage.makeUnique(&online)
-      } else {
-        let online = try Storage(count: slot.count, budget: budget)
-        model.withWeights { (w: Floats) in online.floats.copy(from: w + slot.offset, count: slot.count) }
-        state.levels[index].online = online
-      }
-      let size = slot.optimizer.slots.count * slot.count
-      if var optimizer = state.levels[index].optimizer {
-        state.levels[index].optimizer = nil
-        defer { state.levels[index].optimizer = optimizer }
-        try Storage.makeUnique(&optimizer)
-      } else {
-        let optimizer = try Storage(count: size, budget: budget)
-        optimizer.floats.fill(0, count: size)
-        state.levels[index].optimizer = optimizer
-      }
-      guard let online = state.levels[index].online, let optimizer = state.levels[index].optimizer else {
-        return
-      }
-      let engine = try model.runtime.checkOut()
-      defer { model.runtime.checkIn(engine) }
-      let before = try engine.memory.take(slot.count)
-      before.floats.copy(from: online.floats, count: slot.count)
-      state.levels[index].steps += 1
-      slot.optimizer.update(
-        online.floats, optimizer.floats, stride: slot.count, pending.floats, count: slot.count,
-        step: UpdateStep(
-          number: state.levels[index].steps,
-          learningRate: slot.learningRate * state.levels[index].learningRateScale,
-          gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)), kernels: kernels)
-      kernels.axpy(before.floats, online.floats, -1, slot.count)
-      state.levels[index].lastUpdateNorm =
-        kernels.sumOfSquares(before.floats, slot.count).squareRoot()
-      state.levels[index].lastGradientNorm = norm
-      state.levels[index].updates += 1
-      state.levels[index].lastUpdate = state.position
+      try update(index, norm: norm)
     } else {
       state.levels[index].skipped += 1
     }
-    try clearPending(index)
+    clearPending(index)
   }
 
-  private func clearPending(_ index: Int) throws(NestedError) {
+  private func pendingNorm(_ index: Int) -> Double {
+    let count = table.slots[index].count
+    return state.levels[index].pending.map {
+      model.runtime.kernels.sumOfSquares($0.floats, count).squareRoot()
+    } ?? 0
+  }
+
+  private func update(_ index: Int, norm: Double) throws(NestedError) {
+    let slot = table.slots[index]
+    let kernels = model.runtime.kernels, budget = model.runtime.budget
+    forgetParameters()  // they hold the online weights, which are to change in place
+    if var online = state.levels[index].online {
+      state.levels[index].online = nil
+      defer { state.levels[index].online = online }
+      try Storage.makeUnique(&online)
+    } else {
+      let online = try Storage(count: slot.count, budget: budget)
+      model.withWeights { (w: Floats) in online.floats.copy(from: w + slot.offset, count: slot.count) }
+      state.levels[index].online = online
+    }
+    let size = slot.optimizer.slots.count * slot.count
+    if var optimizer = state.levels[index].optimizer {
+      state.levels[index].optimizer = nil
+      defer { state.levels[index].optimizer = optimizer }
+      try Storage.makeUnique(&optimizer)
+    } else {
+      let optimizer = try Storage(count: size, budget: budget)
+      optimizer.floats.fill(0, count: size)
+      state.levels[index].optimizer = optimizer
+    }
+    guard let online = state.levels[index].online, let optimizer = state.levels[index].optimizer,
+      let pending = state.levels[index].pending
+    else { return }
+    let engine = try model.runtime.checkOut()
+    defer { model.runtime.checkIn(engine) }
+    let before = try engine.memory.take(slot.count)
+    before.floats.copy(from: online.floats, count: slot.count)
+    state.levels[index].steps += 1
+    slot.optimizer.update(
+      online.floats, optimizer.floats, stride: slot.count, pending.floats, count: slot.count,
+      step: UpdateStep(
+        number: state.levels[index].steps,
+        learningRate: slot.learningRate * state.levels[index].learningRateScale,
+        gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)), kernels: kernels)
+    kernels.axpy(before.floats, online.floats, -1, slot.count)
+    state.levels[index].lastUpdateNorm = kernels.sumOfSquares(before.floats, slot.count).squareRoot()
+    state.levels[index].lastGradientNorm = norm
+    state.levels[index].updates += 1
+    state.levels[index].lastUpdate = state.position
+  }
+
+  private func clearPending(_ index: Int) {
     state.levels[index].pendingTargets = 0
     guard var pending = state.levels[index].pending else { return }
     state.levels[index].pending = nil
@@ -108,11 +116,11 @@ extension Session {
     }
   }
 
-  /// Freezes or thaws, and scales the learning rate; nil leaves as is. What a frozen level had summed up waits.
+  /// Freezes or thaws, and scales the learning rate; nil leaves as is. Segments end where they would: a level that is
+  /// frozen when one does gets nothing of it, and what it had summed up before waits. The other levels do not notice.
   package func control(
     layer: Int?, level: Int?, frozen: Bool?, learningRateScale: Double?
   ) throws(NestedError) {
-    if state.learn == .on && frozen != nil { try closeSegmentNow() }
     for index in indices(layer, level) {
       if let frozen { state.levels[index].frozen = frozen }
       if let learningRateScale { state.levels[index].learningRateScale = learningRateScale }

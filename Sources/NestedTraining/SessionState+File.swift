@@ -119,7 +119,7 @@ extension SessionState {
       segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
       let first = position - segmentTokens.count
       guard segmentSampled.count == segmentTokens.count, first >= 0, !segmentTokens.isEmpty,
-        table.segmentEnd(after: first) >= position,
+        table.clock.segmentEnd(after: first) >= position,
         model.hope.isValidState(start.floats, position: first)
       else { throw corrupt("segment.tokens") }
       segmentStart = start

@@ -145,6 +145,8 @@ extension Trainer {
       if counters.batches > 0 || isGradientLent {
         try file.readFloats(
           file.record(named: Key.gradient, shape: [count]), into: gradient.floats)
+      } else {
+        gradient.floats.fill(0, count: count)
       }
       try file.readFloats(
         file.record(named: Key.pending, shape: [plan.pendingCount]), into: pending.floats)

@@ -84,7 +84,7 @@ extension Report {
     }
     return [
       "", "## Loading", "",
-      "Library: \(fixed(Double(loading.bytes) / (1 << 20), 1)) MiB (\(grouped(Double(loading.bytes))) bytes)."
+      "Library: \(fixed(Double(loading.bytes) / 1_048_576, 1)) MiB (\(grouped(Double(loading.bytes))) bytes)."
         + " Milliseconds in \(loading.called.count) fresh processes, the file in the page cache:", "",
       "| until | median | range |", "|---|---|---|",
       row("dlopen returns", loading.loaded), row("the first call returns", loading.called),

@@ -92,7 +92,8 @@ import Testing
     }
   }
 
-  /// The cases above are arguments: without this an unreadable fixture would pass as no case at all.
+  /// The cases above are arguments: without this an unreadable fixture would pass as no case at
+  /// all.
   @Test func theFixtureHoldsEveryOptimizer() throws {
     let names = try Self.load().cases.map(\.name)
     #expect(Set(names) == Set(OptimizerSettings.Name.allCases.map(\.rawValue)))

@@ -9,7 +9,9 @@ import Testing
     o.headDim = 4
     o.layers = 2
     (o.memoryChunk, o.projectionChunk) = (3, 2)
-    o.levels = [.init(chunk: 4, hidden: 5, lr: 0.1, clip: 0.5), .init(chunk: 8, hidden: 4, lr: 0.2, clip: 0)]
+    o.levels = [
+      .init(chunk: 4, hidden: 5, lr: 0.1, clip: 0.5), .init(chunk: 8, hidden: 4, lr: 0.2, clip: 0),
+    ]
     return o
   }
 
@@ -45,7 +47,9 @@ import Testing
         #expect(relativeError(session.values[name]!, goal) < 1e-12)
       }
     }
-    #expect(session.values.filter { !$0.key.contains(".cms.0.") } == values.filter { !$0.key.contains(".cms.0.") })
+    #expect(
+      session.values.filter { !$0.key.contains(".cms.0.") }
+        == values.filter { !$0.key.contains(".cms.0.") })
     _ = session.feed(Array(tokens[5..<8]))
     #expect(session.levels.map { $0.map(\.updates) } == [[1, 0], [1, 0]])
     _ = session.feed([tokens[8]])

@@ -5,19 +5,26 @@ import Testing
 
 /// The self-modifying scan (SPEC 2) against the float64 token recurrence: values, final states, every gradient.
 @Suite struct ScanOracleTests {
+  /// The chunked form, as compiled for each processor class that this machine has.
   @Test(arguments: OracleCase.all)
-  func valuesFinalStatesAndGradientsAgree(_ c: OracleCase) throws {
+  func chunkedFormAgrees(_ c: OracleCase) throws {
+    for kernels in [KernelSet.v3, KernelSet.current!] { try agrees(c, .chunked, kernels) }
+  }
+
+  /// The token recurrence in plain operations.
+  @Test(arguments: OracleCase.all)
+  func recurrenceAgrees(_ c: OracleCase) throws { try agrees(c, .recurrence, KernelSet.current!) }
+
+  private func agrees(_ c: OracleCase, _ form: ScanUnderTest.Form, _ kernels: KernelSet) throws {
     let o = c.options
     let values = o.randomParameters(seed: 21)
     let rows = ScanUnderTest.rows(o, c.length, seed: 22)
     let dO = ScanUnderTest.dO(o, c.length, seed: 23)
     let expected = OracleScan.run(o, values, rows, dO: dO)
-    let scan = try ScanUnderTest(o)
-    let got = try scan.run(values, rows, dO: dO)
+    let got = try ScanUnderTest(o, kernels: kernels).run(form, values, rows, dO: dO)
     #expect(relativeError(got.o, expected.o.flatMap { $0 }) <= c.valueTolerance)
-    let weights = scan.weights(got.state)
     for (name, w) in expected.state.weights(o) {
-      #expect(relativeError(weights[name]!, w) <= c.valueTolerance, "final \(name)")
+      #expect(relativeError(got.weights[name]!, w) <= c.valueTolerance, "final \(name)")
     }
     compare(got.gradients, expected.gradients, c.gradientTolerance)
   }
@@ -34,7 +41,8 @@ import Testing
     let got = try ScanUnderTest(o).continued(values, rows, from: from, dO: dO)
     #expect(relativeError(got.o, expected.o.flatMap { $0 }) <= c.valueTolerance)
     let names = Set(["u", "uv", "q"])
-    compare(got.gradients, expected.gradients.filter { names.contains($0.key) }, c.gradientTolerance)
+    compare(
+      got.gradients, expected.gradients.filter { names.contains($0.key) }, c.gradientTolerance)
   }
 
   /// The same stream in odd pieces: the same bits as in one, outputs and state.
@@ -79,7 +87,8 @@ import Testing
     got += try scan.advance(values, rows, 10..<24, state, writes: false)
     got += try scan.advance(values, rows, 24..<37, state, writes: false)
     got += try scan.advance(values, rows, 37..<length, state)
-    #expect(relativeError(got.map { Double($0) }, expected.o.flatMap { $0 }) <= 2 * c.valueTolerance)
+    #expect(
+      relativeError(got.map { Double($0) }, expected.o.flatMap { $0 }) <= 2 * c.valueTolerance)
     let weights = scan.weights((0..<o.heads * scan.spec.stateSize).map { state.floats[$0] })
     for (name, w) in expected.state.weights(o) {
       #expect(relativeError(weights[name]!, w) <= 2 * c.valueTolerance, "final \(name)")
@@ -95,10 +104,14 @@ import Testing
     #expect(relativeError(names.flatMap { got[$0]! }, all) <= tolerance)
     let size = all.reduce(0) { $0 + $1 * $1 }.squareRoot()
     for name in names {
-      let difference = zip(got[name]!, expected[name]!).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-        .squareRoot()
+      let difference = zip(got[name]!, expected[name]!).reduce(0) {
+        $0 + ($1.0 - $1.1) * ($1.0 - $1.1)
+      }
+      .squareRoot()
       let norm = expected[name]!.reduce(0) { $0 + $1 * $1 }.squareRoot()
-      #expect(difference <= tolerance * norm + 1e-6 * size, "gradient of \(name): \(difference) of \(norm)")
+      #expect(
+        difference <= tolerance * norm + 1e-6 * size,
+        "gradient of \(name): \(difference) of \(norm)")
     }
   }
 }

@@ -8,11 +8,13 @@ struct ScanUnderTest {
   let spec: ScanSpec
   let engine: Engine
 
-  init(_ o: OracleOptions, threads: Int = 1) throws {
+  init(_ o: OracleOptions, kernels: KernelSet = KernelSet.current!) throws {
     options = o
     var adapt = 0
-    let bits = ["k": ScanSpec.k, "v": ScanSpec.v, "eta": ScanSpec.eta, "alpha": ScanSpec.alpha,
-      "mem": ScanSpec.mem, "q": ScanSpec.q]
+    let bits = [
+      "k": ScanSpec.k, "v": ScanSpec.v, "eta": ScanSpec.eta, "alpha": ScanSpec.alpha,
+      "mem": ScanSpec.mem, "q": ScanSpec.q,
+    ]
     for name in o.adapt { adapt |= bits[name]! }
     spec = ScanSpec(
       headDim: o.headDim, hidden: o.memory == .mlp ? o.memoryHidden : 0, dot: o.objective == .dot,
@@ -21,7 +23,7 @@ struct ScanUnderTest {
       adaptiveQ: o.adaptiveQ, adapt: adapt, memoryChunk: o.memoryChunk,
       projectionChunk: o.projectionChunk, readsToken: o.read == .token, etaMax: Float(o.etaMax))
     engine = Engine(
-      kernels: KernelSet.current!, threads: try ThreadPool(threads: threads), budget: MemoryBudget())
+      kernels: kernels, threads: try ThreadPool(threads: 1), budget: MemoryBudget())
     engine.memory.poisons = true
   }
 
@@ -68,15 +70,19 @@ struct ScanUnderTest {
     return try engine.tensor(values[path]!.map { Float($0) }, Shape(shape))
   }
 
+  /// The two forms that the library has for whole rows.
+  enum Form { case chunked, recurrence }
+
   struct Result {
     var o: [Double] = []
     var gradients: [String: [Double]] = [:]
-    var state: [Float] = []
+    /// Final weights under the names of the parameters within the mixer.
+    var weights: [String: [Double]] = [:]
   }
 
   /// All rows as one fresh sequence, with gradients.
   func run(
-    _ values: [String: [Double]], _ rows: OracleScan.Rows, dO: [[Double]]
+    _ form: Form, _ values: [String: [Double]], _ rows: OracleScan.Rows, dO: [[Double]]
   ) throws -> Result {
     let tape = Tape()
     engine.tape = tape
@@ -88,14 +94,35 @@ struct ScanUnderTest {
     for name in memoryNames + ["eta_bias", "alpha_bias"] {
       variables[name] = tape.variable(try parameter(name, values))
     }
-    let final = try engine.memory.take(options.heads * spec.stateSize)
-    let o = try engine.selfModifyingScan(
-      spec, u: variables["u"]!, uv: variables["uv"]!, q: variables["q"]!,
-      memories: memoryNames.map { variables[$0]! }, etaBias: variables["eta_bias"]!,
-      alphaBias: variables["alpha_bias"]!, batch: 1,
-      truncate: options.truncateBPTT * options.memoryChunk, final: final.floats)
-    var result = Result(o: o.array.map { Double($0) })
-    result.state = (0..<options.heads * spec.stateSize).map { final.floats[$0] }
+    let memories = memoryNames.map { variables[$0]! }
+    let truncate = options.truncateBPTT * options.memoryChunk
+    var result = Result()
+    let o: Tensor
+    switch form {
+    case .chunked:
+      let final = try engine.memory.take(options.heads * spec.stateSize)
+      o = try engine.selfModifyingScan(
+        spec, u: variables["u"]!, uv: variables["uv"]!, q: variables["q"]!, memories: memories,
+        etaBias: variables["eta_bias"]!, alphaBias: variables["alpha_bias"]!, batch: 1,
+        truncate: truncate, final: final.floats)
+      result.weights = weights((0..<options.heads * spec.stateSize).map { final.floats[$0] })
+    case .recurrence:
+      let members = [
+        ScanSpec.k: "k", ScanSpec.v: "v", ScanSpec.eta: "eta", ScanSpec.alpha: "alpha",
+        ScanSpec.mem: "mem", ScanSpec.q: "q",
+      ]
+      o = try engine.scanReference(
+        spec, u: variables["u"]!, uv: variables["uv"]!, q: variables["q"]!, memories: memories,
+        etaBias: variables["eta_bias"]!, alphaBias: variables["alpha_bias"]!, batch: 1,
+        truncate: truncate
+      ) { member, tensors in
+        let parts = tensors.count == 1 ? ["w"] : ["w2", "w1"]
+        for (part, tensor) in zip(parts, tensors) {
+          result.weights["memory.\(members[member]!).\(part)"] = tensor.array.map { Double($0) }
+        }
+      }
+    }
+    result.o = o.array.map { Double($0) }
     try tape.backward(engine, from: o, seed: try tensor(dO))
     for (name, variable) in variables {
       result.gradients[name] =
@@ -109,7 +136,8 @@ struct ScanUnderTest {
   func freshState(_ values: [String: [Double]]) throws -> Storage {
     let state = try engine.memory.take(options.heads * spec.stateSize)
     spec.initialize(
-      state.floats, heads: options.heads, memories: try memoryNames.map { try parameter($0, values) })
+      state.floats, heads: options.heads,
+      memories: try memoryNames.map { try parameter($0, values) })
     return state
   }
 
@@ -171,23 +199,29 @@ extension ScanUnderTest {
           let single = ["k", "v", "eta", "alpha"] + (spec.adaptiveQ ? ["q", "mem"] : ["mem"])
           let name = single[index]
           let outputs = name == "eta" || name == "alpha" ? 1 : spec.headDim
-          out["memory.\(name).w2", default: []] += block(inner, unit.inner.m, 0, spec.hidden, spec.headDim)
+          out["memory.\(name).w2", default: []] += block(
+            inner, unit.inner.m, 0, spec.hidden, spec.headDim)
           let outer = matrix(state, at + unit.inner.size, unit.outer)
-          out["memory.\(name).w1", default: []] += block(outer, unit.outer.m, 0, outputs, spec.hidden)
+          out["memory.\(name).w1", default: []] += block(
+            outer, unit.outer.m, 0, outputs, spec.hidden)
           continue
         }
         if index == spec.unitCount - 1 {
           names = [("mem", 0, spec.headDim)]
         } else {
           names =
-            [("k", 0, spec.headDim), ("eta", d, 1), ("alpha", d + 1, 1), ("v", d + 16, spec.headDim)]
+            [
+              ("k", 0, spec.headDim), ("eta", d, 1), ("alpha", d + 1, 1),
+              ("v", d + 16, spec.headDim),
+            ]
             + (spec.adaptiveQ ? [("q", 2 * d + 16, spec.headDim)] : [])
         }
         // Columns of a memory that is not written hold still while their neighbours' factors move.
         let start = matrix(state, at, unit.inner, startOnly: true)
         for (name, column, outputs) in names {
           let source = options.adapt.contains(name) ? inner : start
-          out["memory.\(name).w", default: []] += block(source, unit.inner.m, column, outputs, spec.headDim)
+          out["memory.\(name).w", default: []] += block(
+            source, unit.inner.m, column, outputs, spec.headDim)
         }
       }
     }
@@ -195,7 +229,9 @@ extension ScanUnderTest {
   }
 
   /// [n, m], input-major.
-  private func matrix(_ state: [Float], _ at: Int, _ l: WeightLayout, startOnly: Bool = false) -> [Double] {
+  private func matrix(_ state: [Float], _ at: Int, _ l: WeightLayout, startOnly: Bool = false)
+    -> [Double]
+  {
     func value(_ i: Int) -> Double { Double(state[at + i]) }
     var w = (0..<l.n * l.m).map { value($0) }
     if startOnly { return w }
@@ -215,7 +251,9 @@ extension ScanUnderTest {
     return w
   }
 
-  private func block(_ w: [Double], _ m: Int, _ column: Int, _ outputs: Int, _ inputs: Int) -> [Double] {
+  private func block(_ w: [Double], _ m: Int, _ column: Int, _ outputs: Int, _ inputs: Int)
+    -> [Double]
+  {
     (0..<outputs).flatMap { i in (0..<inputs).map { j in w[j * m + column + i] } }
   }
 }

@@ -28,7 +28,9 @@ struct Places {
   }
 
   /// d f/d(element) at these places by central differences.
-  func differences(_ inputs: [[Double]], step: Double = 1e-5, _ f: ([[Double]]) -> Double) -> [[Double]] {
+  func differences(_ inputs: [[Double]], step: Double = 1e-5, _ f: ([[Double]]) -> Double)
+    -> [[Double]]
+  {
     var result = [[Double]](repeating: [], count: inputs.count)
     var x = inputs
     for (i, j) in list {

@@ -1,3 +1,4 @@
+import CNestedShims
 import NestedBase
 import NestedTensor
 import Oracle
@@ -56,9 +57,9 @@ enum Fixed {
   /// `count` ids below `vocab`; with `holes` about a third of them are negative: no target.
   static func tokens(_ count: Int, below vocab: Int, holes: Bool = false) -> Tokens {
     Tokens(
-      mutex.withLock {
+      mutex.withLock { () -> UnsafePointer<Int32> in
         let key = [count, vocab, holes ? 1 : 0]
-        if let known = tokenLists[key] { return known }
+        if let known = tokenLists[key] { return UnsafePointer(known) }
         var random = OracleRandom(UInt64(count * 31 + vocab))
         let list = UnsafeMutablePointer<Int32>.allocate(capacity: count)
         for i in 0..<count {
@@ -66,7 +67,7 @@ enum Fixed {
           list[i] = holes && i % 3 == 1 ? -1 : token
         }
         tokenLists[key] = list
-        return list
+        return UnsafePointer(list)
       })
   }
 
@@ -89,14 +90,17 @@ extension Engine {
   static func test(
     threads: Int = 1, kernels: KernelSet? = KernelSet.current, budget: MemoryBudget = MemoryBudget()
   ) throws -> Engine {
-    let engine = Engine(kernels: kernels!, threads: try ThreadPool(threads: threads), budget: budget)
+    let engine = Engine(
+      kernels: kernels!, threads: try ThreadPool(threads: threads), budget: budget)
     engine.memory.poisons = true
     return engine
   }
 
   func tensors(_ row: OpRow, _ values: [[Float]], _ n: Int) throws -> [Tensor] {
     var tensors: [Tensor] = []
-    for (value, shape) in zip(values, row.shapes(n)) { tensors.append(try tensor(value, Shape(shape))) }
+    for (value, shape) in zip(values, row.shapes(n)) {
+      tensors.append(try tensor(value, Shape(shape)))
+    }
     return tensors
   }
 }
@@ -111,6 +115,9 @@ struct Pass {
     _ row: OpRow, _ engine: Engine, _ n: Int, _ values: [[Float]],
     by operation: @Sendable (Engine, [Tensor], Int) throws -> Tensor
   ) throws {
+    // As in a call of the library, where subnormals are zero on every thread.
+    let environment = nested_shim_float_enter()
+    defer { nested_shim_float_leave(environment) }
     let tape = Tape()
     engine.tape = tape
     defer { engine.tape = nil }

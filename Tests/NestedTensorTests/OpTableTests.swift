@@ -20,13 +20,12 @@ import Testing
       let places = Places(inputs, most: 60)
       let expected = places.differences(exact) { dot(dy, row.oracle($0, n)) }
       let got = places.pick(doubles(pass.gradients))
-      #expect(
-        closeGradients(got, expected, row.gradientTolerance),
-        "\(row.name), n = \(n): gradient \(got) is not \(expected)")
+      let close = closeGradients(got, expected, row.gradientTolerance)
+      #expect(close, "\(row.name), n = \(n): gradient \(got) is not \(expected)")
     }
   }
 
-  /// L = Σ dy·y², S = Σ c·dL/dx: dS/dx against mixed second differences of L's oracle.
+  /// L = Σ dy·y³, S = Σ c·dL/dx: dS/dx against mixed second differences of L's oracle.
   @Test(arguments: OpRow.all.filter(\.twice))
   func gradientOfTheGradientAgreesWithSecondDifferences(_ row: OpRow) throws {
     let engine = try Engine.test()
@@ -38,7 +37,7 @@ import Testing
 
       let exact = doubles(inputs)
       let dy = doubles(Pass.seed(row.oracle(exact, n).count))
-      let loss = { (x: [[Double]]) in dot(dy, row.oracle(x, n).map { $0 * $0 }) }
+      let loss = { (x: [[Double]]) in dot(dy, row.oracle(x, n).map { $0 * $0 * $0 }) }
       // S(x) = d/dε L(x + ε c)
       let step = 1e-4
       let slope = { (x: [[Double]]) -> Double in
@@ -49,9 +48,8 @@ import Testing
       }
       let places = Places(inputs, most: 24)
       let expected = places.differences(exact, step: step, slope)
-      #expect(
-        closeGradients(places.pick(got), expected, 1e-4),
-        "\(row.name), n = \(n): \(places.pick(got)) is not \(expected)")
+      let close = closeGradients(places.pick(got), expected, 1e-4)
+      #expect(close, "\(row.name), n = \(n): \(places.pick(got)) is not \(expected)")
     }
   }
 
@@ -63,12 +61,12 @@ import Testing
     defer { engine.tape = nil }
     let variables = try engine.tensors(row, inputs, n).map(tape.variable)
     let y = try row.apply(engine, variables, n)
-    let square = try engine.multiply(y, y)
+    let cube = try engine.multiply(try engine.multiply(y, y), y)
     try tape.backward(
-      engine, from: square, seed: try engine.tensor(Pass.seed(y.count), y.shape), again: true)
+      engine, from: cube, seed: try engine.tensor(Pass.seed(y.count), y.shape), again: true)
     var total: Tensor? = nil
     for (variable, c) in zip(variables, direction) {
-      let gradient = try #require(tape.gradient(variable))
+      guard let gradient = tape.gradient(variable) else { continue }  // the output does not depend on it
       let flat = try engine.reshape(gradient, Shape(gradient.count))
       let part = try engine.sum(
         try engine.multiply(flat, try engine.tensor(c, Shape(c.count))), axis: 0)
@@ -92,9 +90,9 @@ import Testing
       let plain = try Pass(row, engine, n, inputs, by: reference)
       let error = relativeError(doubles(fused.y), doubles(plain.y))
       #expect(error <= row.valueTolerance, "\(row.name), n = \(n): value off by \(error)")
-      #expect(
-        closeGradients(doubles(fused.gradients), doubles(plain.gradients), row.gradientTolerance),
-        "\(row.name), n = \(n): gradients")
+      let close = closeGradients(
+        doubles(fused.gradients), doubles(plain.gradients), row.gradientTolerance)
+      #expect(close, "\(row.name), n = \(n): gradients")
     }
   }
 
@@ -141,7 +139,8 @@ import Testing
     let one = try Pass(row, try Engine.test(threads: 1), row.large)
     for threads in [2, 3, 8] {
       let several = try Pass(row, try Engine.test(threads: threads), row.large)
-      #expect(several.bits == one.bits, "\(row.name) on \(threads) threads")
+      let same = several.bits == one.bits
+      #expect(same, "\(row.name) on \(threads) threads")
     }
   }
 
@@ -152,9 +151,9 @@ import Testing
       let v3 = try Pass(row, try Engine.test(kernels: .v3), n)
       let v4 = try Pass(row, try Engine.test(kernels: .v4), n)
       #expect(relativeError(doubles(v4.y), doubles(v3.y)) <= row.valueTolerance, "\(row.name)")
-      #expect(
-        closeGradients(doubles(v4.gradients), doubles(v3.gradients), row.gradientTolerance),
-        "\(row.name)")
+      let close = closeGradients(
+        doubles(v4.gradients), doubles(v3.gradients), row.gradientTolerance)
+      #expect(close, "\(row.name), n = \(n): gradients")
     }
   }
 
@@ -162,12 +161,17 @@ import Testing
   @Test(arguments: OpRow.all)
   func aSecondPassAllocatesNothing(_ row: OpRow) throws {
     let budget = MemoryBudget()
-    let engine = try Engine.test(budget: budget)
-    let first = try Pass(row, engine, row.failing)
-    let allocations = budget.current.allocations
-    let second = try Pass(row, engine, row.failing)
-    #expect(budget.current.allocations == allocations, "\(row.name)")
-    #expect(second.bits == first.bits, "\(row.name)")
+    do {
+      let engine = try Engine.test(budget: budget)
+      let first = try Pass(row, engine, row.failing)
+      let allocations = budget.current.allocations
+      let second = try Pass(row, engine, row.failing)
+      #expect(budget.current.allocations == allocations, "\(row.name)")
+      let same = second.bits == first.bits
+      #expect(same, "\(row.name)")
+    }
+    #expect(
+      budget.current.inUse == 0, "\(row.name): \(budget.current.inUse) bytes outlive the engine")
   }
 
   /// Whichever allocation of a forward and backward pass fails: an error, nothing leaked, and the engine works on.
@@ -182,7 +186,8 @@ import Testing
         budget.refuse(allocation: failures + 1)
         do {
           let pass = try Pass(row, engine, row.failing)
-          #expect(pass.bits == expected.bits, "\(row.name)")
+          let same = pass.bits == expected.bits
+          #expect(same, "\(row.name)")
           budget.refuse(allocation: 0)
           break
         } catch let error as NestedError {
@@ -190,7 +195,8 @@ import Testing
         }
         failures += 1
         let again = try Pass(row, engine, row.failing)
-        #expect(again.bits == expected.bits, "\(row.name) after allocation \(failures) failed")
+        let same = again.bits == expected.bits
+        #expect(same, "\(row.name) after allocation \(failures) failed")
       }
       #expect(budget.current.inUse == 0, "\(row.name) leaked after allocation \(failures) failed")
     }

@@ -54,7 +54,7 @@ import Testing
       seed: 3)
     var random = OracleRandom(81)
     let tokens = random.tokens(256, vocab: o.vocab)
-    let run = OracleHope.run(o, try model.named, tokens, gradients: false)
+    let run = OracleHope.run(o, model.named, tokens, gradients: false)
     #expect(relativeError(try model.logits(rows: [tokens]), run.logits.flatMap { $0 }) <= 1e-5)
   }
 

@@ -27,7 +27,7 @@ extension Model {
 
   /// All weights by name.
   var named: [String: [Double]] {
-    get throws { try withWeights { (w: Floats) in self.named(w) } }
+    withWeights { (w: Floats) in self.named(w) }
   }
 
   /// A flat vector by name.

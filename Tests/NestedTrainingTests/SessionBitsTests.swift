@@ -37,7 +37,8 @@ import Testing
     return out
   }
 
-  @Test(arguments: [LearnMode.on, .memory, .off], [[10], [1], [7, 1, 25], [16], [15, 2], [100, 3]])
+  @Test(
+    arguments: [LearnMode.on, .memory, .off], [[10], [1], [7, 1, 25], [16], [15, 2], [100, 3]])
   func theCutIntoCallsDoesNotMatter(mode: LearnMode, pieces: [Int]) throws {
     let model = try model(options())
     let tokens = tokens(251)
@@ -81,7 +82,7 @@ import Testing
     let tokens = tokens(220)
     let session = try Session(model: model, learn: mode, seed: 9)
     try session.read(Array(tokens[..<at]), pieces: [9])
-    let path = try temporary("session-\(at)-\(mode.rawValue).safetensors")
+    let path = temporary("session-\(at)-\(mode.rawValue).safetensors")
     defer { unlink(path) }
     try session.snapshot().save(path: FilePath(path), control: quiet)
     let loaded = try Session.load(model: model, path: FilePath(path), control: quiet)
@@ -124,7 +125,8 @@ import Testing
     #expect(bits(try session.read(b)) == bits(other))
     // And to the very beginning.
     try session.reset()
-    #expect(try session.state(bytes: ()) == Session(model: model, learn: .on, seed: 0).state(bytes: ()))
+    #expect(
+      try session.state(bytes: ()) == Session(model: model, learn: .on, seed: 0).state(bytes: ()))
     try session.read(tokens(at))
     #expect(try session.state(bytes: ()) == before)
   }
@@ -153,6 +155,24 @@ import Testing
       total += value
     }
     #expect(abs(total - sum) < 1e-3)
+  }
+
+  /// A level that is reset is the model's again and learns on from there; the others keep what they learnt.
+  @Test func aLevelCanBeReset() throws {
+    let model = try model(options())
+    let session = try Session(model: model, learn: .on, seed: 0)
+    try session.read(tokens(60))
+    let before = try view(session)
+    try session.resetLevels(layer: 1, level: 0)
+    let after = try view(session)
+    #expect(after[4].deltaNorm == 0 && after[4].updates == 0 && after[4].pendingNorm == 0)
+    #expect(before[4].deltaNorm > 0)
+    for i in [0, 1, 5] {
+      #expect(after[i].deltaNorm == before[i].deltaNorm && before[i].deltaNorm > 0)
+    }
+    try session.read(tokens(40, 342))
+    #expect(try session.levelInfo(layer: 1, level: 0).updates == 3)
+    #expect(session.position == 100)
   }
 
   /// Many sessions of one model in threads of their own: each as if it were alone.
@@ -184,7 +204,8 @@ import Testing
       .init(chunk: 0, hidden: 4),
     ]
     o.segment = 8
-    let session = try Session(model: Model.matching(o, o.randomParameters(seed: 351)), learn: .on, seed: 0)
+    let session = try Session(
+      model: Model.matching(o, o.randomParameters(seed: 351)), learn: .on, seed: 0)
     var random = OracleRandom(352)
     var fed = 0
     while fed < 10_001 {
@@ -233,7 +254,8 @@ import Testing
     let sum = try tokens.withUnsafeBufferPointer { tokens in
       try scores.withUnsafeMutableBufferPointer { scores in
         try session.score(
-          tokens: Tokens(tokens.baseAddress!), count: tokens.count, logprobs: Floats(scores.baseAddress!),
+          tokens: Tokens(tokens.baseAddress!), count: tokens.count,
+          logprobs: Floats(scores.baseAddress!),
           control: quiet)
       }
     }
@@ -246,9 +268,7 @@ import Testing
     return out
   }
 
-  private func temporary(_ name: String) throws -> String {
-    "/tmp/nested-\(getpid())-\(UInt64(UInt(bitPattern: name.hashValue)))-\(name)"
-  }
+  private func temporary(_ name: String) -> String { "/tmp/nested-test-\(getpid())-\(name)" }
 }
 
 extension Session {

@@ -5,8 +5,8 @@ import Testing
 
 /// Streams with learning on against the float64 oracle (SPEC 3): every token's logits, every level's weights.
 ///
-/// Tolerances: a level's rounding comes back through the memories and the next gradient, so logits have ten times SPEC
-/// 6's 1e-5, and what the levels have learnt (a small difference of weights) 1e-3.
+/// Tolerances: SPEC 6's 1e-5 for logits. What the levels have learnt is compared as the change of their weights, 1e-3:
+/// it is small beside the weights, whose own rounding it therefore shows enlarged.
 @Suite struct SessionOracleTests {
   struct Stream: Sendable, CustomStringConvertible {
     let name: String
@@ -16,7 +16,7 @@ import Testing
 
     init(_ name: String, _ count: Int, _ change: (inout OracleOptions) -> Void) {
       var o = OracleOptions()
-      (o.vocab, o.layers, o.heads, o.headDim) = (13, 2, 2, 8)
+      (o.vocab, o.layers, o.heads, o.headDim, o.etaMax) = (13, 2, 2, 8, 0.5)
       o.levels = [
         .init(chunk: 8, hidden: 12, lr: 0.02), .init(chunk: 16, hidden: 10, lr: 0.02),
         .init(chunk: 32, hidden: 12, lr: 0.01), .init(chunk: 0, hidden: 8),
@@ -34,6 +34,7 @@ import Testing
         o.levels[1].optimizer = .adamw
         o.levels[1].lr = 0.001
         o.levels[2].optimizer = .momentum
+        (o.levels[0].lr, o.levels[2].lr) = (0.004, 0.002)
       },
       Stream("segments shorter than the fastest period", 200) { o in o.segment = 4 },
       Stream("an update after every token", 100) { o in
@@ -54,7 +55,8 @@ import Testing
         }
       },
       Stream("mlp memories with momentum", 150) { o in
-        (o.memory, o.innerMomentum, o.memoryChunk, o.projectionChunk) = (.mlp, 0.5, 4, 6)
+        (o.memory, o.innerMomentum, o.memoryChunk, o.projectionChunk) = (.mlp, 0.3, 4, 6)
+        o.etaMax = 0.2  // with 1 the memories themselves diverge, in the oracle too
       },
       Stream("adaptive query, subset, chunk read, truncated", 150) { o in
         (o.adaptiveQ, o.adapt, o.read) = (true, ["k", "mem", "q"], .chunk)
@@ -62,7 +64,6 @@ import Testing
       },
       Stream("one layer, dot, no retention, shared input", 200) { o in
         (o.layers, o.objective, o.retention, o.inputProjection) = (1, .dot, false, .shared)
-        o.etaMax = 0.5
       },
       Stream("no level that learns", 100) { o in o.levels = [.init(chunk: 0, hidden: 12)] },
     ]
@@ -72,7 +73,9 @@ import Testing
     o.randomParameters(seed: seed)
   }
 
-  private func oracle(_ o: OracleOptions, _ values: [String: [Double]], _ mode: OracleSession.Mode) -> OracleSession {
+  private func oracle(_ o: OracleOptions, _ values: [String: [Double]], _ mode: OracleSession.Mode)
+    -> OracleSession
+  {
     // A level has no weight decay of its own (SPEC 7).
     OracleSession(
       o, values, mode: mode, adamW: .adamw(beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0))
@@ -92,7 +95,8 @@ import Testing
         let info = try session.levelInfo(layer: layer, level: l)
         let want = expected.levels[layer][l]
         #expect(info.updates == want.updates, "updates of level \(l) \(note)")
-        #expect(info.skipped == want.skipped && info.lastUpdate == want.lastUpdate, "level \(l) \(note)")
+        #expect(
+          info.skipped == want.skipped && info.lastUpdate == want.lastUpdate, "level \(l) \(note)")
         let own = online.filter { $0.key.hasPrefix("blocks.\(layer).cms.\(l).") }
         let goal = expected.values.filter { own.keys.contains($0.key) }
         if want.updates == 0 {
@@ -115,7 +119,7 @@ import Testing
     let logits = expected.feed(tokens).flatMap { $0 }
     let session = try Session(model: Model.matching(o, start), learn: .on, seed: 0)
     let got = try session.read(tokens, pieces: [1, 17, 5, 40])
-    #expect(relativeError(got.map { Double($0) }, logits) <= 1e-4)
+    #expect(relativeError(got.map { Double($0) }, logits) <= 1e-5)
     try expectEqual(session, expected, start: start)
   }
 
@@ -127,7 +131,8 @@ import Testing
     var expected = oracle(o, start, .memory)
     let session = try Session(model: Model.matching(o, start), learn: .memory, seed: 0)
     let plan: [(OracleSession.Mode, LearnMode, Int)] = [
-      (.memory, .memory, 13), (.on, .on, 26), (.off, .off, 9), (.memory, .memory, 8), (.on, .on, 70),
+      (.memory, .memory, 13), (.on, .on, 26), (.off, .off, 9), (.memory, .memory, 8),
+      (.on, .on, 70),
       (.off, .off, 20), (.on, .on, 31),
     ]
     for (mode, learn, count) in plan {
@@ -136,7 +141,8 @@ import Testing
       let tokens = random.tokens(count, vocab: o.vocab)
       let logits = expected.feed(tokens).flatMap { $0 }
       let got = try session.read(tokens, pieces: [4, 1, 11])
-      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-4, "\(learn) up to \(session.position)")
+      #expect(
+        relativeError(got.map { Double($0) }, logits) <= 1e-5, "\(learn) up to \(session.position)")
       try expectEqual(session, expected, start: start, "at \(session.position)")
     }
   }
@@ -152,7 +158,7 @@ import Testing
       let tokens = random.tokens(count, vocab: o.vocab)
       let logits = expected.feed(tokens).flatMap { $0 }
       let got = try session.read(tokens)
-      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-4)
+      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-5)
       expected.flush(layer: layer, level: level)
       try session.flush(layer: layer < 0 ? nil : layer, level: level < 0 ? nil : level)
       try expectEqual(session, expected, start: start, "at \(session.position)")
@@ -171,7 +177,7 @@ import Testing
       let tokens = random.tokens(count, vocab: o.vocab)
       let logits = expected.feed(tokens).flatMap { $0 }
       let got = try session.read(tokens, pieces: [7, 30])
-      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-4)
+      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-5)
       try expectEqual(session, expected, start: start, "at \(session.position)")
     }
     try feed(at)
@@ -198,7 +204,7 @@ import Testing
       let tokens = random.tokens(count, vocab: o.vocab)
       let logits = expected.feed(tokens).flatMap { $0 }
       let got = try session.read(tokens)
-      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-4)
+      #expect(relativeError(got.map { Double($0) }, logits) <= 1e-5)
       var made: [Int] = []
       _ = try session.generate(options: greedy, max: sampled, control: quiet) { token, _ in
         made.append(Int(token))

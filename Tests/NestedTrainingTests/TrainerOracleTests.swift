@@ -18,11 +18,13 @@ import Testing
 
   static let cases: [Case] = [
     Case(
-      name: "sgd", json: #"{"optimizer": "sgd", "lr": 0.05, "clip": 0, "schedule": {"type": "constant"}}"#,
+      name: "sgd",
+      json: #"{"optimizer": "sgd", "lr": 0.05, "clip": 0, "schedule": {"type": "constant"}}"#,
       rule: .sgd, clip: 0, rates: [Double](repeating: 0.05, count: 8)),
     Case(
       name: "momentum, clipped",
-      json: #"{"optimizer": "momentum", "lr": 0.05, "momentum": 0.8, "clip": 0.3, "weight_decay": 0, "schedule": {"type": "constant"}}"#,
+      json:
+        #"{"optimizer": "momentum", "lr": 0.05, "momentum": 0.8, "clip": 0.3, "weight_decay": 0, "schedule": {"type": "constant"}}"#,
       rule: .momentum(0.8), clip: 0.3, rates: [Double](repeating: 0.05, count: 8)),
     Case(
       name: "adamw, warm-up and cosine",
@@ -34,7 +36,8 @@ import Testing
       ]),
     Case(
       name: "adamw, accumulated batches, other betas",
-      json: #"{"lr": 0.01, "betas": [0.8, 0.99], "eps": 1e-6, "weight_decay": 0.5, "clip": 0.5, "schedule": {"type": "constant"}}"#,
+      json:
+        #"{"lr": 0.01, "betas": [0.8, 0.99], "eps": 1e-6, "weight_decay": 0.5, "clip": 0.5, "schedule": {"type": "constant"}}"#,
       rule: .adamw(beta1: 0.8, beta2: 0.99, eps: 1e-6, weightDecay: 0.5), clip: 0.5,
       rates: [Double](repeating: 0.01, count: 8)),
   ]
@@ -51,7 +54,8 @@ import Testing
     let model = try Model.matching(o, start)
     let trainer = try Trainer(model, c.json)
     // SPEC 4: sgd and momentum decay as well when the option says so; 0.1 is the trainer's default.
-    var expected = OracleTrainer(o, start, rule: c.rule, clip: c.clip, weightDecay: c.name == "sgd" ? 0.1 : 0)
+    var expected = OracleTrainer(
+      o, start, rule: c.rule, clip: c.clip, weightDecay: c.name == "sgd" ? 0.1 : 0)
     var random = OracleRandom(402)
     let twice = c.name.contains("accumulated")
     for step in 0..<8 {
@@ -69,11 +73,12 @@ import Testing
       #expect(got.applied && got.step == step + 1 && got.targets == Double(targets))
       #expect(abs(got.learningRate - c.rates[step]) <= 1e-12)
       #expect(abs(got.loss - loss / Double(targets)) <= 1e-5 * got.loss)
-      #expect(abs(got.gradientNorm - want.norm) <= 1e-4 * want.norm, "step \(step)")
       // Adam divides a gradient by its own size: where it is all rounding, the step is too.
-      let weights = try model.named
+      let adam = c.name.hasPrefix("adamw")
+      #expect(abs(got.gradientNorm - want.norm) <= (adam ? 2e-3 : 1e-4) * want.norm, "step \(step)")
+      let weights = model.named
       let error = changeError(weights, expected.values, from: start)
-      #expect(error <= (c.name.hasPrefix("adamw") ? 5e-3 : 1e-4), "step \(step)")
+      #expect(error <= (adam ? 5e-3 : 1e-4), "step \(step)")
       for level in 0..<4 where !want.levels.contains(level) {
         let before = expected.values.filter { OracleTrainer.level(of: $0.key) == level }
         for (name, value) in before where value == start[name]! {

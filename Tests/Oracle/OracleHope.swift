@@ -32,11 +32,14 @@ package struct OracleHope: Sendable {
   }
 
   package func initialState() -> State {
-    State(layers: (0..<options.layers).map { OracleMixer.initialState(options, layer: $0, parameters) })
+    State(
+      layers: (0..<options.layers).map { OracleMixer.initialState(options, layer: $0, parameters) })
   }
 
   /// Reads one token: logits [V].
-  package func step(_ tape: ScalarTape, _ token: Int, _ state: inout State, write: Bool = true) -> [Num] {
+  package func step(_ tape: ScalarTape, _ token: Int, _ state: inout State, write: Bool = true)
+    -> [Num]
+  {
     let o = options
     let D = o.width
     let embed = Matrix(o.vocab, D, parameters["embed.weight"]!)

@@ -61,7 +61,9 @@ package struct OracleOptions: Sendable {
   package var memoryHidden: Int { headDim * expansion }  // F
 
   /// Names of the memories, the order of SPEC 2's table.
-  package var memoryNames: [String] { ["k", "v", "eta", "alpha", "mem"] + (adaptiveQ ? ["q"] : []) }
+  package var memoryNames: [String] {
+    ["k", "v", "eta", "alpha", "mem"] + (adaptiveQ ? ["q"] : [])
+  }
 
   func isScalar(_ memory: String) -> Bool { memory == "eta" || memory == "alpha" }
 

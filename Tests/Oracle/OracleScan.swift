@@ -20,7 +20,8 @@ package struct OracleScan: Sendable {
   /// Rows from `from` on, after the constant rows before them; gradients of Σ dO · o over those rows.
   /// With `writes` false those rows read only.
   package static func run(
-    _ o: OracleOptions, _ values: [String: [Double]], _ rows: Rows, from: Int = 0, writes: Bool = true,
+    _ o: OracleOptions, _ values: [String: [Double]], _ rows: Rows, from: Int = 0,
+    writes: Bool = true,
     dO: [[Double]]
   ) -> OracleScan {
     let tape = ScalarTape()
@@ -49,7 +50,8 @@ package struct OracleScan: Sendable {
       for h in 0..<o.heads {
         let range = h * o.headDim..<(h + 1) * o.headDim
         out += mixer.scan(
-          tape, OracleScanInput(q: Array(q[range]), u: Array(u[range]), uv: Array(uv[range])), head: h,
+          tape, OracleScanInput(q: Array(q[range]), u: Array(u[range]), uv: Array(uv[range])),
+          head: h,
           position: t, &state, write: writes || !live)
       }
       guard live else { continue }

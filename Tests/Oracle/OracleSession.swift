@@ -105,7 +105,8 @@ package struct OracleSession {
   }
 
   /// A level that is frozen when a segment ends gets nothing of it; what it had summed up before waits.
-  package mutating func control(layer: Int, level: Int, frozen: Bool? = nil, lrScale: Double? = nil) {
+  package mutating func control(layer: Int, level: Int, frozen: Bool? = nil, lrScale: Double? = nil)
+  {
     if let frozen { levels[layer][level].frozen = frozen }
     if let lrScale { levels[layer][level].lrScale = lrScale }
   }

@@ -13,7 +13,8 @@ package struct OracleTrainer: Sendable {
   private let weightDecay: Double
 
   package init(
-    _ options: OracleOptions, _ values: [String: [Double]], rule: OracleOptimizer.Rule, clip: Double,
+    _ options: OracleOptions, _ values: [String: [Double]], rule: OracleOptimizer.Rule,
+    clip: Double,
     weightDecay: Double = 0
   ) {
     self.weightDecay = weightDecay
@@ -65,7 +66,8 @@ package struct OracleTrainer: Sendable {
     }
     let norm = means.values.reduce(0) { $0 + globalNorm($1) * globalNorm($1) }.squareRoot()
     let scale = clip > 0 && norm > clip ? clip / norm : 1
-    let shapes = Dictionary(uniqueKeysWithValues: options.parameterShapes.map { ($0.name, $0.shape) })
+    let shapes = Dictionary(
+      uniqueKeysWithValues: options.parameterShapes.map { ($0.name, $0.shape) })
     for group in due {
       var optimizer = optimizers[group] ?? OracleOptimizer(rule)
       let gradients = means[group]!.mapValues { $0.map { $0 * scale } }

@@ -17,14 +17,18 @@
 
 static int checks_done;
 
+/* Where failures are told: standard error, unless a test watches that. */
+static FILE *check_output;
+static inline FILE *tell(void) { return check_output != NULL ? check_output : stderr; }
+
 static inline void check_failed(const char *file, int line, const char *what)
 {
     nested_error e;
     NESTED_INIT(e);
     if (nested_last_error(&e) == NESTED_OK && e.status != 0)
-        fprintf(stderr, "last error: %s in %s: %s [%s]\n", nested_status_name(e.status), e.function, e.message,
+        fprintf(tell(), "last error: %s in %s: %s [%s]\n", nested_status_name(e.status), e.function, e.message,
                 e.place);
-    fprintf(stderr, "%s:%d: %s\n", file, line, what);
+    fprintf(tell(), "%s:%d: %s\n", file, line, what);
     exit(1);
 }
 
@@ -42,7 +46,7 @@ static inline void check_status(nested_status got, nested_status wanted, const c
     nested_error e;
     checks_done++;
     if (got != wanted) {
-        fprintf(stderr, "wanted %s, got %s\n", nested_status_name(wanted), nested_status_name(got));
+        fprintf(tell(), "wanted %s, got %s\n", nested_status_name(wanted), nested_status_name(got));
         check_failed(file, line, call);
     }
     /* Every failure has a text, the status and a function. */

@@ -26,8 +26,9 @@ for start in range(0, len(new), 480):
           f"learning {learning.read(piece).loss:5.2f} nats per byte")
 
 for level in learning.levels:
-    print(f"layer {level.layer}, level {level.level}: every {level.chunk} bytes, "
-          f"{level.updates} updates, moved by {level.delta_norm:.3f}")
+    if level.chunk:  # 0 never learns online
+        print(f"layer {level.layer}, level {level.level}: every {level.chunk} bytes, "
+              f"{level.updates} updates, moved by {level.delta_norm:.3f}")
 
 with tempfile.TemporaryDirectory() as folder:
     path = pathlib.Path(folder) / "session.safetensors"

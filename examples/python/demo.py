@@ -30,7 +30,7 @@ CONFIG = {
     "kind": "hope", "vocab": 256, "d_model": 128, "n_layers": 4,
     "cms": {"levels": [
         {"chunk": 64, "hidden": 128, "optimizer": "sgd", "lr": 0.05},
-        {"chunk": 1024, "hidden": 128, "optimizer": "sgd", "lr": 0.05},
+        {"chunk": 1024, "hidden": 128, "optimizer": "sgd", "lr": 0.2},
         {"chunk": 0, "hidden": 128},
     ]},
 }
@@ -201,19 +201,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=120, help="time for everything")
     parser.add_argument("--steps", type=int, help="training steps, instead of by time")
     parser.add_argument("--bytes", type=int, help="bytes to stream, instead of by time")
-    parser.add_argument("--picture", default="demo.png", help="written where matplotlib is there")
+    parser.add_argument("--picture", help="written where matplotlib is there (default: demo.png, "
+                                          "in the folder build where there is one)")
     arguments = parser.parse_args()
     started = time.monotonic()
 
     model = nested.Model(CONFIG, seed=1)
     text = licences(arguments.text)
     per_step, per_byte, per_byte_frozen = speed(model, text.train)
-    steps = arguments.steps or max(20, int(0.45 * arguments.seconds / per_step) // 20 * 20)
+    steps = arguments.steps or max(120, int(0.45 * arguments.seconds / per_step) // 20 * 20)
     wanted = arguments.bytes or int(
         0.35 * arguments.seconds
         / (per_byte + per_byte_frozen + per_step / (BATCH * LENGTH))) // PIECE * PIECE
     new = sources(arguments.stream, wanted + 2 * HELD_OUT)
-    size = min(max(wanted, 8 * PIECE), len(new.train))
+    size = min(max(wanted, 16 * PIECE), len(new.train))
     flow = new.train[:size]
 
     print(f"\n1  A Hope model of {model.size / 1e6:.2f} M parameters learns: {text.name}, "
@@ -232,8 +233,9 @@ def main() -> None:
 
     print("\n3  Bits per byte of text that none of them has read (lower is better)\n")
     merged = nested.consolidate(model, [session])
-    results = [("frozen: does not learn", frozen), ("session, learning online", session),
-               ("... consolidated", merged.session()), ("fine-tuned plainly", plain.session())]
+    results = [("frozen", frozen), ("session, learning online", session),
+               ("session, consolidated", merged.session()),
+               ("fine-tuned plainly", plain.session())]
     print(f"   {'':<26}{text.name:>18}{new.name:>18}")
     print(f"   {'before':<26}{before[0]:>10.2f}{'':<8}{before[1]:>10.2f}")
     table = []
@@ -242,6 +244,11 @@ def main() -> None:
         table.append((name, *after))
         print(f"   {name:<26}" + "".join(
             f"{a:>10.2f} ({a - b:+.2f})" for a, b in zip(after, before)))
+    print()
+    for name, left, right in table:
+        if name != "session, consolidated":
+            print(f"   {name}: {change(before[1] - right, 'learnt', 'unlearnt')} {new.name}, "
+                  f"{change(left - before[0], 'forgot', 'won')} {text.name}")
 
     print("\n4  Which levels moved, and when (distance from the trained weights, in time)\n")
     show_levels(model, session, readings[0])
@@ -253,7 +260,14 @@ def main() -> None:
 
     print(f"\n   {time.monotonic() - started:.0f} s; the same again: "
           f"--steps {steps} --bytes {size}")
-    picture(arguments.picture, readings, before, table, (text.name, new.name))
+    folder = pathlib.Path("build") if pathlib.Path("build").is_dir() else pathlib.Path()
+    picture(arguments.picture or str(folder / "demo.png"), readings, before, table,
+            (text.name, new.name))
+
+
+def change(bits: float, more: str, less: str) -> str:
+    return "no change on" if abs(bits) < 0.005 else (
+        f"{more if bits > 0 else less} {abs(bits):.2f} bits per byte of")
 
 
 def fresh(model: nested.Model, prompt: bytes) -> nested.Session:
@@ -298,8 +312,10 @@ def picture(
         middle.bar(position + shift, [before[column]] + [row[1 + column] for row in table], 0.4,
                    label=name)
     middle.set(title="held-out text, after the stream", ylabel="bits per byte")
-    middle.set_xticks(position, ["before"] + [row[0].split(":")[0] for row in table], rotation=20)
-    middle.legend()
+    labels = ["before"] + [row[0].replace(" plainly", "").replace(", ", ",\n") for row in table]
+    middle.set_xticks(position, labels, fontsize=8)
+    middle.set_ylim(0, 1.25 * max(middle.get_ylim()))
+    middle.legend(loc="upper center", ncols=2)
     moved = np.array(readings[0].moved)
     levels = len(CONFIG["cms"]["levels"])  # type: ignore[call-overload, index, arg-type]
     for level in range(levels):

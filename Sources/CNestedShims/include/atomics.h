@@ -3,14 +3,17 @@
 #include <stdint.h>
 
 /*
- * Atomic counters for the thread pool, and a hint that we spin. Nothing is published through them: what one
- * thread writes and another reads goes through a pthread mutex, which ThreadSanitizer understands.
+ * Atomic counters for the thread pool, and a hint that we spin. Nothing is published through them:
+ * what one thread writes and another reads goes through a pthread mutex, which ThreadSanitizer
+ * understands.
  */
 typedef struct {
   int64_t value;
 } nested_atomic;
 
-static inline int64_t nested_atomic_load(nested_atomic *a) { return __atomic_load_n(&a->value, __ATOMIC_ACQUIRE); }
+static inline int64_t nested_atomic_load(nested_atomic *a) {
+  return __atomic_load_n(&a->value, __ATOMIC_ACQUIRE);
+}
 static inline void nested_atomic_store(nested_atomic *a, int64_t v) {
   __atomic_store_n(&a->value, v, __ATOMIC_RELEASE);
 }

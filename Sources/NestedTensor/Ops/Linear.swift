@@ -24,7 +24,7 @@ extension Engine {
         panel, min(blockPanels, panels - panel))
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { (engine, incoming) throws(NestedError) in
+    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
       let dy = incoming[0]!
       return try engine.linearPullback(x, w, dy, tape)
     }

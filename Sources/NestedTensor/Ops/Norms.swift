@@ -11,7 +11,7 @@ extension Engine {
         y.floats + row * cols, rstd.floats + row, x.floats + row * cols, w.floats, count, cols, eps)
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { (engine, incoming) throws(NestedError) in
+    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
       let dy = incoming[0]!
       let dx = try engine.full(x.shape, 0)
       let partial = try engine.partialRows(rows, cols)
@@ -38,7 +38,7 @@ extension Engine {
         eps)
     }
     guard records(o, w, gate), let tape else { return y }
-    return record([o, w, gate], y) { (engine, incoming) throws(NestedError) in
+    return record([o, w, gate], y) { [unowned tape] (engine, incoming) throws(NestedError) in
       let dy = incoming[0]!
       let dO = try engine.empty(o.shape), dGate = try engine.empty(o.shape)
       let partial = try engine.partialRows(rows, cols)

@@ -124,7 +124,7 @@ extension Engine {
     if let final { final.copy(from: states, count: tasks * spec.stateSize) }
     guard traced, let tape else { return o }
     let inputs = [u, uv, q] + memories + [etaBias, alphaBias]
-    return record(inputs, o) { (engine, incoming) throws(NestedError) in
+    return record(inputs, o) { [unowned tape] (engine, incoming) throws(NestedError) in
       try engine.scanPullback(pass, incoming[0]!, memories, kept, tape)
     }
   }

@@ -21,7 +21,7 @@ extension Engine {
         min(block, cols - column), cols)
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { (engine, incoming) throws(NestedError) in
+    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
       let dx = try engine.empty(x.shape)
       let dy = incoming[0]!
       let unused = try engine.full(w.shape, 0)

@@ -7,7 +7,7 @@ extension Engine {
     let y = try empty(Shape(rows, d))
     kernels.embeddingForward(y.floats, table.floats, tokens, rows, d)
     guard records(table), let tape else { return y }
-    return record([table], y) { (engine, incoming) throws(NestedError) in
+    return record([table], y) { [unowned tape] (engine, incoming) throws(NestedError) in
       let (dTable, result) = try engine.gradientPlace(table, tape)
       engine.kernels.embeddingBackward(dTable, incoming[0]!.floats, tokens, rows, d)
       return [result]
