@@ -12,6 +12,9 @@ SUITES  ?=
 # the two texts of `make demo`; empty: the system's licences, and Python's standard library
 TEXT    ?=
 STREAM  ?=
+# `make bench`: where to write what it prints, and whether to compare with a peer
+OUTPUT  ?=
+PEERS   ?=
 
 SWIFT  ?= swift
 BUILD  := $(CURDIR)/.build
@@ -111,11 +114,28 @@ test: needs-test lib
 	@python3 Tests/run.py $(SUITES)
 
 # The benchmarks are clients: their own build, linked with the library that would be installed.
-# `make bench BENCH="--only latency"` passes options on, `BENCH="--output Sources/nested-bench"` renews the figures.
+# `make bench BENCH="--only latency"` passes options on, OUTPUT=Sources/nested-bench renews the committed figures,
+# PEERS=1 adds the comparison with another implementation, which it downloads.
 bench: lib
 	NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --scratch-path $(BUILD)/bench --product nested-bench-load
 	NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --scratch-path $(BUILD)/bench --product nested-bench
-	@$(BUILD)/bench/release/nested-bench $(BENCH)
+	@$(BUILD)/bench/release/nested-bench $(BENCH) $(if $(OUTPUT),--output '$(OUTPUT)')
+	$(if $(PEERS),@$(MAKE) --no-print-directory peers)
+
+.PHONY: peers
+peers: lib $(BUILD)/peers/ready
+	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python $(BUILD)/peers/bin/python \
+	  Sources/nested-bench/peers.py $(if $(OUTPUT),--output '$(OUTPUT)')
+
+$(BUILD)/peers/ready:
+	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory needs-venv
+	@echo "preparing the Python of the comparison in .build/peers"
+	@python3 -m venv $(BUILD)/peers
+	@$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check numpy "torch==2.13.0+cpu" || \
+	  $(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" \
+	    --index-url https://download.pytorch.org/whl/cpu
+	@$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check "nested-learning==0.2.0"
+	@touch $@
 
 ablation: needs-demo lib
 	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python \

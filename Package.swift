@@ -9,7 +9,8 @@ import PackageDescription
   let levels = ["", ""]
 #endif
 
-// The static archives that become part of the library; where Debian puts them unless the environment says otherwise.
+// The static archives that become part of the library; where Debian puts them unless the
+// environment says otherwise.
 let openblas =
   Context.environment["NESTED_OPENBLAS"] ?? "/usr/lib/\(triple)/openblas-pthread/libopenblas.a"
 let jansson = Context.environment["NESTED_JANSSON"] ?? "/usr/lib/\(triple)/libjansson.a"
@@ -21,15 +22,16 @@ let strict: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-// The same for tests, but for strict memory safety: they poison, overrun and compare raw buffers in every line.
+// The same for tests, but for strict memory safety: they poison, overrun and compare raw buffers in
+// every line.
 let relaxed: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-// What goes into libnested besides: no Swift concurrency, no regular expressions, and no exclusivity
-// checks at run time, which would end the host's process.
+// What goes into libnested besides: no Swift concurrency, no regular expressions, and no
+// exclusivity checks at run time, which would end the host's process.
 let library: [SwiftSetting] =
   strict + [
     .unsafeFlags([
@@ -39,10 +41,11 @@ let library: [SwiftSetting] =
     ])
   ]
 
-// One source, two CPU classes: NestedKernelsV4 is a symbolic link to NestedKernels. The march flag reaches
-// code generation through the clang importer; the choice between the two is made once, in KernelSet.
-// Kernels alone are compiled without overflow checks; sizes are checked before they are called. The compiler
-// calls that unsafe, and says so, which is why this one group of warnings is not an error here.
+// One source, two CPU classes: NestedKernelsV4 is a symbolic link to NestedKernels. The march flag
+// reaches code generation through the clang importer; the choice between the two is made once, in
+// KernelSet. Kernels alone are compiled without overflow checks; sizes are checked before they are
+// called. The compiler calls that unsafe, and says so, which is why this one group of warnings is
+// not an error here.
 func kernels(_ march: String) -> [SwiftSetting] {
   let class_ = march.isEmpty ? [] : ["-Xcc", march]
   return library + [
@@ -52,18 +55,21 @@ func kernels(_ march: String) -> [SwiftSetting] {
 
 // C in the library: hidden, and held to the same standard.
 let shims: [CSetting] = [
-  .unsafeFlags(["-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-fno-math-errno"])
+  .unsafeFlags([
+    "-std=gnu11", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror", "-fno-math-errno",
+  ])
 ]
 
 func linker(_ options: [String]) -> [String] { options.flatMap { ["-Xlinker", $0] } }
 func wrap(_ names: [String]) -> [String] { linker(names.map { "--wrap=\($0)" }) }
 
-// The environment and the allocator as the library's own parts see them, in the library and in the tests
-// alike: CNestedShims/README.md. Its C++ new and delete are those of libstdc++.
+// The environment and the allocator as the library's own parts see them, in the library and in the
+// tests alike: CNestedShims/README.md. Its C++ new and delete are those of libstdc++.
 let wrapped: [LinkerSetting] = [
   .unsafeFlags(
     wrap([
-      "getenv", "environ", "stdin", "malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc",
+      "getenv", "environ", "stdin", "malloc", "calloc", "realloc", "free", "posix_memalign",
+      "aligned_alloc",
       "malloc_usable_size", "_Znwm", "_ZdlPv", "_ZdlPvm",
     ])), .linkedLibrary("stdc++"),
 ]
@@ -82,8 +88,9 @@ let shared: [LinkerSetting] = [
       ]))
 ]
 
-// Programs that are clients of the finished library and know nothing of it but the header. They link it as any
-// client does, so they are in the package only when `make` says in which folder it is.
+// Programs that are clients of the finished library and know nothing of it but the header. They
+// link it as any client does, so they are in the package only when `make` says in which folder it
+// is.
 func clients(of library: String) -> [Target] {
   let linked: [LinkerSetting] = [
     .unsafeFlags(["-L\(library)", "-lnested"] + linker(["-rpath", library]))
@@ -94,7 +101,7 @@ func clients(of library: String) -> [Target] {
     .executableTarget(name: "nested-bench-load", path: "\(bench)/load"),
     .executableTarget(
       name: "nested-bench", dependencies: ["CNested", "NestedBenchAllocations"], path: bench,
-      exclude: ["allocations", "load", "README.md", "RESULTS.md", "results.json", "peers.py"],
+      exclude: ["allocations", "load", "README.md", "RESULTS.md", "PEERS.md", "results.json", "peers.py"],
       swiftSettings: relaxed, linkerSettings: linked),
   ]
 }
@@ -106,7 +113,8 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS"),
     .systemLibrary(name: "CJansson"),
     .systemLibrary(name: "CNested", path: "include"),
-    .target(name: "CNestedShims", exclude: ["README.md"], cSettings: shims,
+    .target(
+      name: "CNestedShims", exclude: ["README.md"], cSettings: shims,
       linkerSettings: wrapped),
     .target(
       name: "NestedBase", dependencies: ["CNestedShims"], exclude: ["README.md"],
@@ -130,8 +138,8 @@ let package = Package(
     .target(
       name: "NestedModels", dependencies: ["NestedLearning", "NestedCheckpoint"],
       exclude: ["README.md"], swiftSettings: library),
-    // -enable-testing: the trainer's tests look at what only it should touch, with @testable import, and
-    // the tests link the same objects as the library.
+    // -enable-testing: the trainer's tests look at what only it should touch, with @testable
+    // import, and the tests link the same objects as the library.
     .target(
       name: "NestedTraining", dependencies: ["NestedModels"], exclude: ["README.md"],
       swiftSettings: library + [.unsafeFlags(["-enable-testing"])]),
@@ -145,12 +153,14 @@ let package = Package(
       name: "NestedTensorTests", dependencies: ["NestedTensor", "Oracle", "CNestedShims"],
       swiftSettings: relaxed),
     .testTarget(
-      name: "NestedLearningTests", dependencies: ["NestedLearning", "Oracle"], swiftSettings: relaxed),
+      name: "NestedLearningTests", dependencies: ["NestedLearning", "Oracle"],
+      swiftSettings: relaxed),
     .testTarget(
       name: "NestedCheckpointTests", dependencies: ["NestedCheckpoint"], swiftSettings: relaxed),
     .testTarget(
       name: "NestedModelsTests", dependencies: ["NestedModels", "Oracle"], swiftSettings: relaxed),
     .testTarget(
-      name: "NestedTrainingTests", dependencies: ["NestedTraining", "Oracle"], swiftSettings: relaxed),
+      name: "NestedTrainingTests", dependencies: ["NestedTraining", "Oracle"],
+      swiftSettings: relaxed),
   ]
 )

@@ -3,12 +3,13 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 
-/* The x86-64 psABI, table "Micro-Architecture Levels": one number for each bit of a cpuid register. */
+/* The x86-64 psABI, table "Micro-Architecture Levels". */
 #define BIT(n) (1u << (n))
 
-/* SSE3, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, OSXSAVE (xgetbv may be asked), AVX, F16C */
-static const unsigned leaf1_ecx_v3 = BIT(0) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) | BIT(22) |
-                                     BIT(23) | BIT(27) | BIT(28) | BIT(29);
+/* SSE3, SSSE3, FMA, CMPXCHG16B, SSE4.1, SSE4.2, MOVBE, POPCNT, OSXSAVE (xgetbv may be asked), AVX,
+ * F16C */
+static const unsigned leaf1_ecx_v3 = BIT(0) | BIT(9) | BIT(12) | BIT(13) | BIT(19) | BIT(20) |
+                                     BIT(22) | BIT(23) | BIT(27) | BIT(28) | BIT(29);
 /* BMI1, AVX2, BMI2 */
 static const unsigned leaf7_ebx_v3 = BIT(3) | BIT(5) | BIT(8);
 /* LAHF, LZCNT */
@@ -16,8 +17,8 @@ static const unsigned extended_ecx_v3 = BIT(0) | BIT(5);
 /* AVX512F, DQ, CD, BW, VL */
 static const unsigned leaf7_ebx_v4 = BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31);
 
-/* What the operating system saves: XMM and the upper halves of YMM; mask registers, the upper halves
- * of ZMM 0-15, and ZMM 16-31. */
+/* What the operating system saves: XMM and the upper halves of YMM; mask registers, the upper
+ * halves of ZMM 0-15, and ZMM 16-31. */
 static const unsigned saved_v3 = BIT(1) | BIT(2);
 static const unsigned saved_v4 = BIT(1) | BIT(2) | BIT(5) | BIT(6) | BIT(7);
 

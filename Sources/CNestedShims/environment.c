@@ -1,7 +1,7 @@
 /*
- * What the library's own parts see of the environment. The library is linked with --wrap=getenv and
- * --wrap=environ, so that every reference inside it (OpenBLAS, the Swift runtime) comes here, and no
- * reference outside it does.
+ * What the library's own parts see of the environment. The library is linked with --wrap=getenv
+ * and --wrap=environ, so that every reference inside it (OpenBLAS, the Swift runtime) comes here,
+ * and no reference outside it does.
  */
 #include <stddef.h>
 #include <string.h>
@@ -20,12 +20,13 @@ char *__wrap_getenv(const char *name) {
   return __real_getenv(name);
 }
 
-/* The Swift runtime reads its switches from `environ`, not through getenv: it finds an empty one. */
+/* The Swift runtime reads its switches from `environ`, not by getenv: it finds an empty one. */
 static char *nothing[] = {NULL};
 extern char **__wrap_environ;
 char **__wrap_environ = nothing;
 
-/* Debian's libjansson.a is compiled for programs, not for shared libraries: where json_loadf looks whether it
- * was given stdin, it takes the variable for a neighbour. Nothing here calls json_loadf; a neighbour it is. */
+/* Debian's libjansson.a is compiled for programs, not for shared libraries: where json_loadf looks
+ * whether it was given stdin, it takes the variable for a neighbour. Nothing here calls json_loadf;
+ * a neighbour it is. */
 extern void *__wrap_stdin;
 void *__wrap_stdin = NULL;

@@ -37,7 +37,7 @@ void __wrap__ZdlPvm(void *memory, size_t bytes);
 
 /* ---- the arena: blocks one behind the other, each a header and its bytes ---- */
 
-enum { ARENA = 1 << 20, UNIT = 16 };
+enum { ARENA = 8 << 20, UNIT = 16 }; /* address space only, until it is used */
 
 typedef struct {
   size_t size; /* bytes behind the header, a multiple of UNIT */

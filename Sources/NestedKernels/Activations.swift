@@ -8,23 +8,9 @@ package func sigmoidForward(_ y: Floats, _ x: Floats, _ n: Int) {
   mapLanes(y, x, n, sigmoid16)
 }
 
-/// dx = dy y (1 - y), from the result y
-package func sigmoidBackward(_ dx: Floats, _ dy: Floats, _ y: Floats, _ n: Int) {
-  @inline(__always)
-  func gradient(_ dy: Lanes, _ y: Lanes) -> Lanes { dy * (y * (splat(1) - y)) }
-  mapLanes(dx, dy, y, n, gradient)
-}
-
 /// y = x σ(x)
 package func siluForward(_ y: Floats, _ x: Floats, _ n: Int) {
   mapLanes(y, x, n, silu16)
-}
-
-/// dx = dy σ (1 + x (1 - σ))
-package func siluBackward(_ dx: Floats, _ dy: Floats, _ x: Floats, _ n: Int) {
-  @inline(__always)
-  func gradient(_ dy: Lanes, _ x: Lanes) -> Lanes { dy * siluSlope16(x) }
-  mapLanes(dx, dy, x, n, gradient)
 }
 
 /// gelu(x) = ½ x (1 + tanh u) = x σ(2u), 2u = x (a + b x²) with a = 2 √(2/π), b = 0.044715 a.

@@ -43,12 +43,6 @@ package func crossEntropyBackward(
   }
 }
 
-/// ln Σ e^x[i]; NaN if any x is NaN or the largest is infinite.
-package func logSumExp(_ x: Floats, _ n: Int) -> Float {
-  let (top, rest) = maxAndLogSum(x, n)
-  return top + rest
-}
-
 /// top = max x and ln Σ e^(x[i] - top)
 private func maxAndLogSum(_ x: Floats, _ n: Int) -> (top: Float, rest: Float) {
   let top = largest(x, n)

@@ -33,28 +33,7 @@ package func add(_ y: Floats, _ a: Floats, _ b: Floats, _ n: Int) {
   mapLanes(y, a, b, n) { $0 + $1 }
 }
 
-/// y = a - b
-package func subtract(_ y: Floats, _ a: Floats, _ b: Floats, _ n: Int) {
-  mapLanes(y, a, b, n) { $0 - $1 }
-}
-
-/// y = a ⊙ b
-package func multiply(_ y: Floats, _ a: Floats, _ b: Floats, _ n: Int) {
-  mapLanes(y, a, b, n) { $0 * $1 }
-}
-
-/// y = s a
-package func scale(_ y: Floats, _ a: Floats, _ s: Float, _ n: Int) {
-  mapLanes(y, a, n) { $0 * splat(s) }
-}
-
 /// y += s a
 package func axpy(_ y: Floats, _ a: Floats, _ s: Float, _ n: Int) {
   mapLanes(y, a, y, n) { fma($0, splat(s), $1) }
 }
-
-package func expForward(_ y: Floats, _ x: Floats, _ n: Int) { mapLanes(y, x, n, exp16) }
-
-package func logForward(_ y: Floats, _ x: Floats, _ n: Int) { mapLanes(y, x, n, log16) }
-
-package func tanhForward(_ y: Floats, _ x: Floats, _ n: Int) { mapLanes(y, x, n, tanh16) }

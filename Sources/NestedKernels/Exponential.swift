@@ -5,9 +5,6 @@
 /// 1.5 · 2²³: adding it rounds a float of moderate size to the nearest integer, in the low bits.
 private let rounder: Float = 12_582_912
 
-@inline(__always)
-func magnitude16(_ v: Lanes) -> Lanes { (LaneBits(of: v) & LaneBits(repeating: 0x7fff_ffff)).lanes }
-
 /// e^x: x = n ln 2 + r, |r| ≤ ½ ln 2. Above 88.73 inf, below -104 zero, NaN stays NaN.
 @inline(__always)
 func exp16(_ x: Lanes) -> Lanes {
@@ -68,19 +65,4 @@ func silu16(_ x: Lanes) -> Lanes { x / (splat(1) + exp16(-x)) }
 func siluSlope16(_ x: Lanes) -> Lanes {
   let s = sigmoid16(x)
   return s * fma(x, splat(1) - s, splat(1))
-}
-
-/// tanh x: a polynomial below 0.625, 1 - 2 / (e^2|x| + 1) above.
-@inline(__always)
-func tanh16(_ x: Lanes) -> Lanes {
-  let z = magnitude16(x)
-  let sign = LaneBits(of: x) & LaneBits(repeating: Int32.min)
-  let large = splat(1) - splat(2) / (exp16(z + z) + splat(1))
-  let square = z * z
-  var p = fma(splat(-5.704_988_727_45e-3), square, splat(2.063_908_879_54e-2))
-  p = fma(p, square, splat(-5.373_971_557_31e-2))
-  p = fma(p, square, splat(1.333_144_226_32e-1))
-  p = fma(p, square, splat(-3.333_328_224_22e-1))
-  let small = fma(p * square, z, z)
-  return (LaneBits(of: ifLess(z, splat(0.625), small, large)) | sign).lanes
 }

@@ -1,8 +1,5 @@
 package import NestedBase
 
-/// Floats that `packTransposed` writes for a weight [out, in].
-package func packedSize(out: Int, in depth: Int) -> Int { (out + 31) / 32 * 32 * depth }
-
 /// w [out, in] → packed [panel][in][32], zero where `out` ends inside a panel.
 package func packTransposed(_ packed: Floats, _ w: Floats, out: Int, in depth: Int) {
   var j = 0

@@ -10,7 +10,7 @@ private struct Accumulators {
 }
 
 /// Σ a[i] b[i]
-package func dot(_ a: Floats, _ b: Floats, _ n: Int) -> Float {
+func dot(_ a: Floats, _ b: Floats, _ n: Int) -> Float {
   var s = Accumulators()
   var i = 0
   while i + 64 <= n {
@@ -25,25 +25,6 @@ package func dot(_ a: Floats, _ b: Floats, _ n: Int) -> Float {
     i += 16
   }
   if i < n { s.s0.addProduct(a.loadPart(i, n - i), b.loadPart(i, n - i)) }
-  return s.total
-}
-
-/// Σ a[i]
-package func sum(_ a: Floats, _ n: Int) -> Float {
-  var s = Accumulators()
-  var i = 0
-  while i + 64 <= n {
-    s.s0 += a.load16(i)
-    s.s1 += a.load16(i + 16)
-    s.s2 += a.load16(i + 32)
-    s.s3 += a.load16(i + 48)
-    i += 64
-  }
-  while i + 16 <= n {
-    s.s0 += a.load16(i)
-    i += 16
-  }
-  if i < n { s.s0 += a.loadPart(i, n - i) }
   return s.total
 }
 

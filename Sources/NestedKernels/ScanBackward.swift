@@ -166,7 +166,7 @@ struct UnitAdjoint {
         z: rowsOfZ(chunk, first, initial, unit.inner, z, shared.kept + shared.trace.k),
         x: trace + part.innerX + base * m, g: trace + part.innerG + base * m,
         q: tokenReads ? shared.kept + shared.trace.q + base * d : nil,
-        y: tokenReads ? trace + part.innerY + base * m : nil, dy: tokenReads ? dy! - first * m : nil,
+        y: tokenReads ? trace + part.innerY + base * m : nil, dy: tokenReads ? dy.map { $0 - first * m } : nil,
         extra: extra, dg: dg, dgw: dgw, dz: shared.dk + base * d, dq: shared.dq + base * d
       ).run(scratch)
       errorAdjoint(chunk, dg + first * m, dgw + first * d)

@@ -186,9 +186,7 @@ func transpose(_ y: Floats, _ x: Floats, _ rows: Int, _ cols: Int) {
 func siluDerivativeTimes(_ g: Floats, _ x: Floats, _ count: Int) {
   var i = 0
   while i < count {
-    let a = x.load16(i)
-    let s = sigmoid16(a)
-    g.store16(g.load16(i) * (s * (1 + a * (1 - s))), i)
+    g.store16(g.load16(i) * siluSlope16(x.load16(i)), i)
     i += 16
   }
 }

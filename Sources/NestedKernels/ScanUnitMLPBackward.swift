@@ -26,7 +26,7 @@ extension UnitAdjoint {
         z: rowsOfZ(chunk, first, initial + unit.inner.size, unit.outer, zOuter, trace + part.outerZ),
         x: trace + part.outerX + base * m, g: trace + part.outerG + base * m,
         q: tokenReads ? trace + part.outerQ + base * f : nil,
-        y: tokenReads ? trace + part.outerY + base * m : nil, dy: tokenReads ? dy! - first * m : nil,
+        y: tokenReads ? trace + part.outerY + base * m : nil, dy: tokenReads ? dy.map { $0 - first * m } : nil,
         extra: nil, dg: dgOuter, dgw: dgwOuter, dz: dhk, dq: dhq
       ).run(scratch)
     }
@@ -75,7 +75,7 @@ extension UnitAdjoint {
       let s = sigmoid16(a)
       let g = dDelta.load16(i)
       ew.store16(ew.load16(i) * g * (s * (1 - s) * (2 + a * (1 - 2 * s))), i)
-      dDelta.store16(g * (s * (1 + a * (1 - s))), i)
+      dDelta.store16(g * siluSlope16(a), i)
       i += 16
     }
     tileGEMM(de, m, dDelta, f, w1, m, rows, m, f, accumulate: true)

@@ -29,8 +29,6 @@ package struct KernelSet: Sendable {
   package let embeddingBackward: @Sendable (Floats, Floats, Tokens, Int, Int) -> Void
   package let add: @Sendable (Floats, Floats, Floats, Int) -> Void
   package let axpy: @Sendable (Floats, Floats, Float, Int) -> Void
-  package let scale: @Sendable (Floats, Floats, Float, Int) -> Void
-  package let dot: @Sendable (Floats, Floats, Int) -> Float
   package let sumOfSquares: @Sendable (Floats, Int) -> Double
   package let allFinite: @Sendable (Floats, Int) -> Bool
   package let adamW: @Sendable (
@@ -79,8 +77,6 @@ package struct KernelSet: Sendable {
       embeddingBackward: NestedKernels.embeddingBackward,
       add: NestedKernels.add,
       axpy: NestedKernels.axpy,
-      scale: NestedKernels.scale,
-      dot: NestedKernels.dot,
       sumOfSquares: NestedKernels.sumOfSquares,
       allFinite: NestedKernels.allFinite,
       adamW: NestedKernels.adamW,
@@ -131,8 +127,6 @@ package struct KernelSet: Sendable {
       embeddingBackward: NestedKernelsV4.embeddingBackward,
       add: NestedKernelsV4.add,
       axpy: NestedKernelsV4.axpy,
-      scale: NestedKernelsV4.scale,
-      dot: NestedKernelsV4.dot,
       sumOfSquares: NestedKernelsV4.sumOfSquares,
       allFinite: NestedKernelsV4.allFinite,
       adamW: NestedKernelsV4.adamW,

@@ -1,7 +1,7 @@
 import Glibc
 
-/// nested-bench: how fast the library is on this machine, as Markdown on standard output. README.md says what is
-/// measured and how.
+/// nested-bench: how fast the library is on this machine, as Markdown on standard output.
+/// README.md says what is measured and how.
 @main
 struct Bench {
   static func main() {

@@ -1,19 +1,22 @@
 import CNested
 
-/// Floating-point operations of one token that the mathematics asks for; norms, activations, convolution
-/// taps beyond their products, softmax, optimizers and whatever a chunked form adds are left out, so a
-/// fraction of the peak that is computed from these is never flattered.
+/// Floating-point operations of one token that the mathematics asks for:
 ///
-///     projections, levels, head, convolutions   2 per weight: one multiply-add
-///     memories                                   8 per weight: what a memory generates or reads, its
-///                                                self-generated target, W k, and the outer product that writes it
-///     mlp memories, outer weight w1              2 more: W1ᵀ e
+///     projections, convolutions, levels, output   2 per weight: one multiply-add
+///     memories                                     8 per weight: what a memory generates or reads,
+///                                                  its self-generated target, W k, and the outer
+///                                                  product that writes it
+///     mlp memories, outer weight w1                2 more: W1ᵀ e
+///
+/// Norms, activations, softmax, optimizers and whatever a chunked form adds are left out, so a
+/// fraction of the peak that is computed from these is never flattered.
 struct Cost {
   /// The forward pass: a token of a session that does not learn online.
   let forward: Double
   /// Training: forward, and twice that backward.
   var training: Double { 3 * forward }
-  /// Online learning: forward, the same again for the gradients of activations, and those of the levels that learn.
+  /// Online learning: forward, the same again for the gradients of activations, and those of the
+  /// levels that learn.
   let learning: Double
 
   init(model: OpaquePointer, periods: [Int]) throws {

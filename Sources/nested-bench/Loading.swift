@@ -1,7 +1,8 @@
 import CNested
 import Glibc
 
-/// The library as a file, and how long it takes to load in a fresh process (from a warm page cache), in milliseconds.
+/// The library as a file, and how long it takes to load in a fresh process from a warm page cache,
+/// in milliseconds.
 struct Loading {
   let library: String
   let bytes: Int

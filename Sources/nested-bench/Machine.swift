@@ -20,7 +20,8 @@ struct Machine {
     memory = (kib ?? 0) / 1_048_576
     var name = utsname()
     uname(&name)
-    system = withUnsafeBytes(of: name.sysname) { Self.text($0) } + " "
+    system =
+      withUnsafeBytes(of: name.sysname) { Self.text($0) } + " "
       + withUnsafeBytes(of: name.release) { Self.text($0) } + " "
       + withUnsafeBytes(of: name.machine) { Self.text($0) }
     version = String(cString: nested_version_string())
@@ -38,7 +39,8 @@ struct Machine {
 
   /// The value of the first line "key : value".
   private static func value(_ path: String, _ key: String) -> String? {
-    guard let line = lines(path).first(where: { $0.hasPrefix(key) }), let colon = line.firstIndex(of: ":")
+    guard let line = lines(path).first(where: { $0.hasPrefix(key) }),
+      let colon = line.firstIndex(of: ":")
     else { return nil }
     return String(line[line.index(after: colon)...].drop { $0 == " " || $0 == "\t" })
   }

@@ -23,8 +23,8 @@ struct Spread {
   }
 }
 
-/// The smallest value that at least `fraction` of the values do not exceed; for the median of an even number, the
-/// mean of the two in the middle.
+/// The smallest value that at least `fraction` of the values do not exceed; for the median of an
+/// even number, the mean of the two in the middle.
 func percentile(_ sorted: [Double], _ fraction: Double) -> Double {
   if sorted.isEmpty { return .nan }
   if fraction == 0.5 && sorted.count % 2 == 0 {

@@ -4,7 +4,8 @@ struct Options {
     "loading", "feeding", "decoding", "generating", "latency", "sessions", "training",
   ]
   static let usage = """
-    usage: nested-bench [--models PRESET,...] [--only GROUP,...] [--seconds S] [--threads N] [--output DIR]
+    usage: nested-bench [--models PRESET,...] [--only GROUP,...] [--seconds S] [--threads N]
+                        [--output DIR]
       --models   presets of the library; default hope-1m,hope-10m
       --only     of \(groups.joined(separator: ", ")); default all
       --seconds  least time per measurement; default 2

@@ -1,12 +1,13 @@
 import Glibc
 
-/// What this machine's cores can do in matrix products: 512 x 512 x 512 sgemm of the system's OpenBLAS, loaded
-/// beside the library, on one thread and on one thread per core at once. The best window of the whole run counts,
-/// because another program can only make it smaller.
+/// What this machine's cores can do in matrix products: 512 x 512 x 512 sgemm of the system's
+/// OpenBLAS, loaded beside the library, on one thread and on one thread per core at once. The best
+/// window of the whole run counts, because another program can only make it smaller.
 final class Peak {
   private typealias SGEMM =
     @convention(c) (
-      Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>?, Int32, UnsafePointer<Float>?,
+      Int32, Int32, Int32, Int32, Int32, Int32, Float, UnsafePointer<Float>?, Int32,
+      UnsafePointer<Float>?,
       Int32, Float, UnsafeMutablePointer<Float>?, Int32
     ) -> Void
   private static let size = 512
@@ -20,7 +21,8 @@ final class Peak {
   /// nil where there is no OpenBLAS.
   init?(threads: Int) {
     guard let library = dlopen("libopenblas.so.0", RTLD_NOW | RTLD_LOCAL),
-      let symbol = dlsym(library, "cblas_sgemm"), let setThreads = dlsym(library, "openblas_set_num_threads")
+      let symbol = dlsym(library, "cblas_sgemm"),
+      let setThreads = dlsym(library, "openblas_set_num_threads")
     else { return nil }
     sgemm = unsafeBitCast(symbol, to: SGEMM.self)
     unsafeBitCast(setThreads, to: (@convention(c) (Int32) -> Void).self)(1)
@@ -52,7 +54,11 @@ final class Peak {
           if let context { Unmanaged<Work>.fromOpaque(context).takeRetainedValue().run() }
           return nil
         }, context)
-      if status == 0 { others.append(thread) } else { Unmanaged<Work>.fromOpaque(context).release() }
+      if status == 0 {
+        others.append(thread)
+      } else {
+        Unmanaged<Work>.fromOpaque(context).release()
+      }
     }
     work.first?.run()
     for thread in others { pthread_join(thread, nil) }

@@ -1,6 +1,7 @@
 import Glibc
 
-/// Bytes of a real text, as tokens: the licences that every Debian machine has, or noise where there are none.
+/// Bytes of a real text as tokens: the licences that every Debian machine has, noise where there are
+/// none.
 final class Text {
   private let tokens: UnsafeMutablePointer<Int32>
   private let count: Int

@@ -46,7 +46,7 @@ struct ThroughputBench {
     ) { try trainer.step(text.take(rows * length), rows: rows, length: length) }
   }
 
-  /// Long pieces. The warm-up passes the second level's period, so that everything that will be there is there.
+  /// Long pieces. The warm-up passes the second level's period, so that all that will be there is.
   func feeding(_ learn: Learn) throws -> Throughput {
     let session = try Session(model, learn)
     let piece = 1024

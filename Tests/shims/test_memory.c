@@ -86,7 +86,7 @@ int main(void) {
   free(grown);
   CHECK(nested_shim_emergency_in_use() == 0);
 
-  CHECK(malloc((size_t)2 << 20) == NULL);
+  CHECK(malloc((size_t)9 << 20) == NULL);
   volatile size_t huge = SIZE_MAX / 2;
   CHECK(calloc(huge, 4) == NULL);
   unsigned char *zero = calloc(300, 3);
@@ -123,7 +123,7 @@ int main(void) {
   }
   for (int i = 0; i < SLOTS; i++) free(slot[i]);
   CHECK(nested_shim_emergency_in_use() == 0);
-  unsigned char *all = malloc(1000000); /* in one piece again */
+  unsigned char *all = malloc(8000000); /* in one piece again */
   CHECK(all);
   free(all);
 

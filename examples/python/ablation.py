@@ -50,7 +50,10 @@ def variants() -> dict[str, dict[str, Any]]:
                         "objective": objective, "memory_chunk": chunk, "projection_chunk": chunk,
                         "adapt": adapt}
     base = {"objective": "l2", "memory_chunk": 16, "projection_chunk": 16}
-    result["l2, chunk 16, all, eta_max 0.5"] = {**base, "eta_max": 0.5}
+    for eta_max in (0.5, 0.25):
+        result[f"l2, chunk 16, all, eta_max {eta_max}"] = {**base, "eta_max": eta_max}
+    result["l2, chunk 4, all, eta_max 0.5"] = {
+        **base, "memory_chunk": 4, "projection_chunk": 4, "eta_max": 0.5}
     result["l2, chunk 16, all, gd"] = {**base, "inner_rule": "gd"}
     result["l2, chunk 16, all, mlp"] = {**base, "type": "mlp"}
     result["dot, chunk 16, mem eta alpha, eta_max 0.5"] = {
@@ -128,7 +131,7 @@ def run_text(memory: dict[str, Any], seed: int, text: bytes, steps: int = 300) -
     return {"loss": model.loss(rows), "skipped": fit.skipped}
 
 
-def run_pairs(memory: dict[str, Any], seed: int, text: bytes, steps: int = 1000) -> dict[str, Any]:
+def run_pairs(memory: dict[str, Any], seed: int, text: bytes, steps: int = 600) -> dict[str, Any]:
     model = new_model("hope-0.1m", memory, seed, vocab=KEYS + VALUES)
     trainer = nested.Trainer(model, lr=1e-2, weight_decay=0.01, schedule=cosine(steps))
     random = np.random.default_rng(seed)

@@ -1,15 +1,14 @@
 package import NestedBase
 
-/// Gradients of an operation's inputs, given those of its outputs (nil: not used). A nil in the result means that
-/// the input needs none, or that it was added to the input's sink.
-package typealias Pullback = (Engine, [Tensor?]) throws(NestedError) -> [Tensor?]
+/// Gradients of an operation's inputs, given that of its output. A nil in the result means that the input needs
+/// none, or that it was added to the input's sink.
+package typealias Pullback = (Engine, Tensor) throws(NestedError) -> [Tensor?]
 
 /// The operations of a forward pass in order, as a flat array: backward is a loop, and releasing it is one too.
 package final class Tape {
   private struct Entry {
     let inputs: [Int]  // slots, -1 for constants
-    let firstOutput: Int
-    let outputs: Int
+    let output: Int
     let pullback: Pullback
   }
 
@@ -45,14 +44,11 @@ package final class Tape {
     return low < sinks.count && sinks[low].slot == slot ? sinks[low].gradient : nil
   }
 
-  func record(_ inputs: [Tensor], _ outputs: inout [Tensor], _ pullback: @escaping Pullback) {
-    let first = slots
-    for i in outputs.indices {
-      outputs[i].slot = slots
-      slots += 1
-    }
-    entries.append(
-      Entry(inputs: inputs.map(\.slot), firstOutput: first, outputs: outputs.count, pullback: pullback))
+  /// `output` as the result of an operation on `inputs`.
+  func record(_ inputs: [Tensor], _ output: Tensor, _ pullback: @escaping Pullback) -> Tensor {
+    let recorded = variable(output)
+    entries.append(Entry(inputs: inputs.map(\.slot), output: recorded.slot, pullback: pullback))
+    return recorded
   }
 
   /// Walks the tape back from `output` with dL/d(output) = `seed`. With `again` the walk is itself recorded, so that the
@@ -70,14 +66,8 @@ package final class Tape {
     while index >= 0 {
       let entry = entries[index]
       index -= 1
-      var incoming: [Tensor?] = []
-      var any = false
-      for slot in entry.firstOutput..<entry.firstOutput + entry.outputs {
-        any = any || gradients[slot] != nil
-        incoming.append(gradients[slot])
-        if !again { gradients[slot] = nil }
-      }
-      if !any { continue }
+      guard let incoming = gradients[entry.output] else { continue }
+      if !again { gradients[entry.output] = nil }
       let results = try entry.pullback(engine, incoming)
       for (slot, result) in zip(entry.inputs, results) where slot >= 0 {
         guard let result else { continue }
@@ -94,7 +84,7 @@ package final class Tape {
 
   /// dL/d(variable) after `backward`; nil if the output does not depend on it.
   package func gradient(_ variable: Tensor) -> Tensor? {
-    variable.slot >= 0 ? gradients[variable.slot] : nil
+    gradients.indices.contains(variable.slot) ? gradients[variable.slot] : nil
   }
 }
 
@@ -105,12 +95,10 @@ extension Engine {
     tape != nil && (a.slot >= 0 || (b?.slot ?? -1) >= 0 || (c?.slot ?? -1) >= 0)
   }
 
-  /// Records an operation with one output.
+  /// Records an operation, if there is a tape.
   func record(_ inputs: [Tensor], _ output: Tensor, _ pullback: @escaping Pullback) -> Tensor {
     guard let tape else { return output }
-    var outputs = [output]
-    tape.record(inputs, &outputs, pullback)
-    return outputs[0]
+    return tape.record(inputs, output, pullback)
   }
 
   /// Where a fused pullback adds a weight's gradient: the sink, or a new tensor of zeros to return.

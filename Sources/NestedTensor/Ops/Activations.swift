@@ -8,8 +8,7 @@ extension Engine {
       kernels.swigluForward(y.floats + at, gate.floats + at, up.floats + at, count)
     }
     guard records(gate, up) else { return y }
-    return record([gate, up], y) { (engine, incoming) throws(NestedError) in
-      let dy = incoming[0]!
+    return record([gate, up], y) { (engine, dy) throws(NestedError) in
       let dGate = try engine.empty(gate.shape), dUp = try engine.empty(gate.shape)
       engine.forElements(dy.count) { at, count in
         engine.kernels.swigluBackward(
@@ -24,10 +23,10 @@ extension Engine {
     let y = try empty(x.shape)
     forElements(y.count) { at, count in kernels.geluForward(y.floats + at, x.floats + at, count) }
     guard records(x) else { return y }
-    return record([x], y) { (engine, incoming) throws(NestedError) in
+    return record([x], y) { (engine, dy) throws(NestedError) in
       let dx = try engine.empty(x.shape)
       engine.forElements(dx.count) { at, count in
-        engine.kernels.geluBackward(dx.floats + at, incoming[0]!.floats + at, x.floats + at, count)
+        engine.kernels.geluBackward(dx.floats + at, dy.floats + at, x.floats + at, count)
       }
       return [dx]
     }
@@ -40,7 +39,7 @@ extension Engine {
       kernels.add(z.floats + at, x.floats + at, y.floats + at, count)
     }
     guard records(x, y) else { return z }
-    return record([x, y], z) { (_, dz) throws(NestedError) in [dz[0], dz[0]] }
+    return record([x, y], z) { (_, dz) throws(NestedError) in [dz, dz] }
   }
 
   /// body(first element, count) in blocks that do not depend on the number of threads.

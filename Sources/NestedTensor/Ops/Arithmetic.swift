@@ -8,7 +8,7 @@ extension Engine {
   package func add(_ a: Tensor, _ b: Tensor) throws(NestedError) -> Tensor {
     let y = try elementwise("add", a, b) { $0 + $1 }
     guard records(a, b) else { return y }
-    return record([a, b], y) { (_, dy) throws(NestedError) in [dy[0], dy[0]] }
+    return record([a, b], y) { (_, dy) throws(NestedError) in [dy, dy] }
   }
 
   /// a - b, equal shapes.
@@ -16,7 +16,7 @@ extension Engine {
     let y = try elementwise("subtract", a, b) { $0 - $1 }
     guard records(a, b) else { return y }
     return record([a, b], y) { (engine, dy) throws(NestedError) in
-      [dy[0], try engine.scale(dy[0]!, -1)]
+      [dy, try engine.scale(dy, -1)]
     }
   }
 
@@ -26,8 +26,8 @@ extension Engine {
     guard records(a, b) else { return y }
     return record([a, b], y) { (engine, dy) throws(NestedError) in
       [
-        a.slot < 0 ? nil : try engine.multiply(dy[0]!, b),
-        b.slot < 0 ? nil : try engine.multiply(dy[0]!, a),
+        a.slot < 0 ? nil : try engine.multiply(dy, b),
+        b.slot < 0 ? nil : try engine.multiply(dy, a),
       ]
     }
   }
@@ -36,14 +36,14 @@ extension Engine {
   package func scale(_ x: Tensor, _ s: Float) throws(NestedError) -> Tensor {
     let y = try elementwise(x) { s * $0 }
     guard records(x) else { return y }
-    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.scale(dy[0]!, s)] }
+    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.scale(dy, s)] }
   }
 
   /// x + s
   package func offset(_ x: Tensor, _ s: Float) throws(NestedError) -> Tensor {
     let y = try elementwise(x) { $0 + s }
     guard records(x) else { return y }
-    return record([x], y) { (_, dy) throws(NestedError) in [dy[0]] }
+    return record([x], y) { (_, dy) throws(NestedError) in [dy] }
   }
 
   /// x^p for positive x (p = -1, ½, -½ serve as reciprocal and roots).
@@ -51,7 +51,7 @@ extension Engine {
     let y = try elementwise(x) { NestedTensor.power($0, p) }
     guard records(x) else { return y }
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.multiply(dy[0]!, try engine.scale(try engine.power(x, p - 1), p))]
+      [try engine.multiply(dy, try engine.scale(try engine.power(x, p - 1), p))]
     }
   }
 
@@ -59,7 +59,7 @@ extension Engine {
     let y = try elementwise(x, NestedTensor.exponential)
     guard records(x) else { return y }
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.multiply(dy[0]!, try engine.exp(x))]
+      [try engine.multiply(dy, try engine.exp(x))]
     }
   }
 
@@ -67,7 +67,7 @@ extension Engine {
     let y = try elementwise(x, NestedTensor.logarithm)
     guard records(x) else { return y }
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.multiply(dy[0]!, try engine.power(x, -1))]
+      [try engine.multiply(dy, try engine.power(x, -1))]
     }
   }
 
@@ -78,7 +78,7 @@ extension Engine {
     return record([x], y) { (engine, dy) throws(NestedError) in
       let s = try engine.sigmoid(x)
       let slope = try engine.multiply(s, try engine.offset(try engine.scale(s, -1), 1))
-      return [try engine.multiply(dy[0]!, slope)]
+      return [try engine.multiply(dy, slope)]
     }
   }
 

@@ -9,7 +9,7 @@ extension Engine {
     let y = Tensor(shape, x.storage, offset: x.offset)
     guard records(x) else { return y }
     let before = x.shape
-    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.reshape(dy[0]!, before)] }
+    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.reshape(dy, before)] }
   }
 
   /// y[.., i_axes[0], ..] with axes in the order `axes`.
@@ -38,7 +38,7 @@ extension Engine {
     var inverse = axes
     for (i, axis) in axes.enumerated() { inverse[axis] = i }
     return record([x], y) { [inverse] (engine, dy) throws(NestedError) in
-      [try engine.permute(dy[0]!, inverse)]
+      [try engine.permute(dy, inverse)]
     }
   }
 
@@ -50,7 +50,7 @@ extension Engine {
     guard records(x) else { return y }
     let size = x.shape[axis]
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.pad(dy[0]!, axis: axis, before: start, size: size)]
+      [try engine.pad(dy, axis: axis, before: start, size: size)]
     }
   }
 
@@ -61,21 +61,20 @@ extension Engine {
     copyAlong(axis, from: x, at: 0, to: y, at: before, count: count)
     guard records(x) else { return y }
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.slice(dy[0]!, axis: axis, start: before, count: count)]
+      [try engine.slice(dy, axis: axis, start: before, count: count)]
     }
   }
 
   /// The tensors one after the other along `axis`.
   package func concatenate(_ parts: [Tensor], axis: Int) throws(NestedError) -> Tensor {
     let total = parts.reduce(0) { $0 + $1.shape[axis] }
-    var sum: Tensor? = nil
-    var at = 0
-    for part in parts {
-      let padded = try pad(part, axis: axis, before: at, size: total)
-      sum = try sum.map { (before) throws(NestedError) in try add(before, padded) } ?? padded
+    var sum = try pad(parts[0], axis: axis, before: 0, size: total)
+    var at = parts[0].shape[axis]
+    for part in parts.dropFirst() {
+      sum = try add(sum, try pad(part, axis: axis, before: at, size: total))
       at += part.shape[axis]
     }
-    return sum!
+    return sum
   }
 
   /// Repeats axes of size 1 up to `shape`.
@@ -98,7 +97,7 @@ extension Engine {
     }
     guard records(x) else { return y }
     return record([x], y) { (engine, dy) throws(NestedError) in
-      [try engine.spread(dy[0]!, axis: axis, count: size)]
+      [try engine.spread(dy, axis: axis, count: size)]
     }
   }
 
@@ -107,7 +106,7 @@ extension Engine {
     let y = try empty(x.shape.replacing(axis, with: count))
     for i in 0..<count { copyAlong(axis, from: x, at: 0, to: y, at: i, count: 1) }
     guard records(x) else { return y }
-    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.sum(dy[0]!, axis: axis)] }
+    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.sum(dy, axis: axis)] }
   }
 
   private func copyAlong(

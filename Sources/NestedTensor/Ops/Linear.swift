@@ -24,8 +24,7 @@ extension Engine {
         panel, min(blockPanels, panels - panel))
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
-      let dy = incoming[0]!
+    return record([x, w], y) { [unowned tape] (engine, dy) throws(NestedError) in
       return try engine.linearPullback(x, w, dy, tape)
     }
   }

@@ -19,8 +19,7 @@ extension Engine {
         transB ? k : n, 0, y.floats + i * m * n, n)
     }
     guard records(a, b) else { return y }
-    return record([a, b], y) { (engine, incoming) throws(NestedError) in
-      let dy = incoming[0]!
+    return record([a, b], y) { (engine, dy) throws(NestedError) in
       // y = op(a) op(b): d op(a) = dy op(b)ᵀ, d op(b) = op(a)ᵀ dy
       let da =
         a.slot < 0
@@ -48,7 +47,7 @@ extension Engine {
     guard records(table) else { return y }
     let rows = table.shape[0]
     return record([table], y) { (engine, dy) throws(NestedError) in
-      [try engine.scatter(dy[0]!, ids, rows: rows)]
+      [try engine.scatter(dy, ids, rows: rows)]
     }
   }
 
@@ -60,6 +59,6 @@ extension Engine {
       for j in 0..<d { y.floats[Int(id) * d + j] += x.floats[i * d + j] }
     }
     guard records(x) else { return y }
-    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.gather(dy[0]!, ids)] }
+    return record([x], y) { (engine, dy) throws(NestedError) in [try engine.gather(dy, ids)] }
   }
 }

@@ -11,8 +11,7 @@ extension Engine {
         y.floats + row * cols, rstd.floats + row, x.floats + row * cols, w.floats, count, cols, eps)
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
-      let dy = incoming[0]!
+    return record([x, w], y) { [unowned tape] (engine, dy) throws(NestedError) in
       let dx = try engine.full(x.shape, 0)
       let partial = try engine.partialRows(rows, cols)
       engine.forRowBlocks(rows, cols) { row, count in
@@ -38,8 +37,7 @@ extension Engine {
         eps)
     }
     guard records(o, w, gate), let tape else { return y }
-    return record([o, w, gate], y) { [unowned tape] (engine, incoming) throws(NestedError) in
-      let dy = incoming[0]!
+    return record([o, w, gate], y) { [unowned tape] (engine, dy) throws(NestedError) in
       let dO = try engine.empty(o.shape), dGate = try engine.empty(o.shape)
       let partial = try engine.partialRows(rows, cols)
       engine.forRowBlocks(rows, cols) { row, count in
@@ -63,11 +61,11 @@ extension Engine {
     }
     guard records(x) else { return y }
     let values = y
-    return record([x], y) { (engine, incoming) throws(NestedError) in
+    return record([x], y) { (engine, dy) throws(NestedError) in
       let dx = try engine.empty(x.shape)
       engine.forRowBlocks(rows, cols) { row, count in
         engine.kernels.l2NormBackward(
-          dx.floats + row * cols, incoming[0]!.floats + row * cols, values.floats + row * cols,
+          dx.floats + row * cols, dy.floats + row * cols, values.floats + row * cols,
           norm.floats + row * heads, count, heads, d)
       }
       return [dx]

@@ -95,14 +95,17 @@ extension Engine {
     let kept = try memory.take(tasks * pass.keptSize)
     let scratchSize = kernels.scanForwardScratch(spec)
     let scratch = try memory.take(tasks * scratchSize)
-    var fresh: Storage? = nil
-    if stream == nil {
-      let states = try memory.take((batch + 1) * heads * spec.stateSize)
-      spec.initialize(states.floats + tasks * spec.stateSize, heads: heads, memories: memories)
-      fresh = states
+    let states: Floats
+    var initial: Floats? = nil  // [H, stateSize], what every sequence of the batch starts from
+    if let stream {
+      states = stream.state
+    } else {
+      // Nothing is taken from the pool after this, so the storage stays ours.
+      states = try memory.take((batch + 1) * heads * spec.stateSize).floats
+      let first = states + tasks * spec.stateSize
+      spec.initialize(first, heads: heads, memories: memories)
+      initial = first
     }
-    let states = stream?.state ?? fresh!.floats
-    let initial = fresh.map { $0.floats + tasks * spec.stateSize }
     parallel(tasks, work: o.count * spec.headDim * 12) { task in
       let state = states + task * spec.stateSize
       if let initial { state.copy(from: initial + task % heads * spec.stateSize, count: spec.stateSize) }
@@ -124,8 +127,8 @@ extension Engine {
     if let final { final.copy(from: states, count: tasks * spec.stateSize) }
     guard traced, let tape else { return o }
     let inputs = [u, uv, q] + memories + [etaBias, alphaBias]
-    return record(inputs, o) { [unowned tape] (engine, incoming) throws(NestedError) in
-      try engine.scanPullback(pass, incoming[0]!, memories, kept, tape)
+    return record(inputs, o) { [unowned tape] (engine, dy) throws(NestedError) in
+      try engine.scanPullback(pass, dy, memories, kept, tape)
     }
   }
 

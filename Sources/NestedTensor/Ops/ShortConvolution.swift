@@ -21,9 +21,8 @@ extension Engine {
         min(block, cols - column), cols)
     }
     guard records(x, w), let tape else { return y }
-    return record([x, w], y) { [unowned tape] (engine, incoming) throws(NestedError) in
+    return record([x, w], y) { [unowned tape] (engine, dy) throws(NestedError) in
       let dx = try engine.empty(x.shape)
-      let dy = incoming[0]!
       let unused = try engine.full(w.shape, 0)
       let (dw, result) = w.slot < 0 ? (unused.floats, nil) : try engine.gradientPlace(w, tape)
       engine.parallel(blocks, work: x.count * 24) { task in

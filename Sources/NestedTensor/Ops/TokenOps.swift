@@ -7,9 +7,9 @@ extension Engine {
     let y = try empty(Shape(rows, d))
     kernels.embeddingForward(y.floats, table.floats, tokens, rows, d)
     guard records(table), let tape else { return y }
-    return record([table], y) { [unowned tape] (engine, incoming) throws(NestedError) in
+    return record([table], y) { [unowned tape] (engine, dy) throws(NestedError) in
       let (dTable, result) = try engine.gradientPlace(table, tape)
-      engine.kernels.embeddingBackward(dTable, incoming[0]!.floats, tokens, rows, d)
+      engine.kernels.embeddingBackward(dTable, dy.floats, tokens, rows, d)
       return [result]
     }
   }
@@ -31,8 +31,8 @@ extension Engine {
     }
     let loss = try full(Shape(1), Float(sum))
     guard records(logits) else { return (loss, nll, sum) }
-    let recorded = record([logits], loss) { (engine, incoming) throws(NestedError) in
-      let scale = try engine.full(Shape(rows), incoming[0]!.floats[0])
+    let recorded = record([logits], loss) { (engine, dy) throws(NestedError) in
+      let scale = try engine.full(Shape(rows), dy.floats[0])
       if let weights { for row in 0..<rows { scale.floats[row] *= weights[row] } }
       let dLogits = try engine.empty(logits.shape)
       engine.forRowBlocks(rows, vocab) { row, count in

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
 import nested
+
+# A process started in the background ignores SIGINT, and Python then leaves it so.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG = {
     "kind": "hope", "vocab": 97, "d_model": 32, "n_layers": 2, "head_dim": 16,
