@@ -9,6 +9,9 @@ package struct KernelSet: Sendable {
   package let cpuClass: StaticString
 
   package let gemm: @Sendable (Bool, Bool, Int, Int, Int, Float, Floats, Int, Floats, Int, Float, Floats, Int) -> Void
+  package let tileGEMM: @Sendable (Floats, Int, Floats, Int, Floats, Int, Int, Int, Int, Bool) -> Void
+  package let tileGEMMTransposedA:
+    @Sendable (Floats, Int, Floats, Int, Floats, Int, Int, Int, Int, Bool) -> Void
   package let linearForward: @Sendable (Floats, Int, Floats, Int, Floats, Int, Int, Int, Int, Int) -> Void
   package let packTransposed: @Sendable (Floats, Floats, Int, Int) -> Void
   package let rmsNormForward: @Sendable (Floats, Floats, Floats, Floats, Int, Int, Float) -> Void
@@ -53,6 +56,10 @@ package struct KernelSet: Sendable {
     KernelSet(
       cpuClass: "x86-64-v3",
       gemm: { NestedKernels.gemm(transA: $0, transB: $1, m: $2, n: $3, k: $4, alpha: $5, $6, $7, $8, $9, beta: $10, $11, $12) },
+      tileGEMM: { NestedKernels.tileGEMM($0, $1, $2, $3, $4, $5, $6, $7, $8, accumulate: $9) },
+      tileGEMMTransposedA: {
+        NestedKernels.tileGEMMTransposedA($0, $1, $2, $3, $4, $5, $6, $7, $8, accumulate: $9)
+      },
       linearForward: {
         NestedKernels.linearForward(
           $0, ldy: $1, $2, ldx: $3, $4, rows: $5, out: $6, in: $7, firstPanel: $8, panelCount: $9,
@@ -103,6 +110,10 @@ package struct KernelSet: Sendable {
     KernelSet(
       cpuClass: "x86-64-v4",
       gemm: { NestedKernelsV4.gemm(transA: $0, transB: $1, m: $2, n: $3, k: $4, alpha: $5, $6, $7, $8, $9, beta: $10, $11, $12) },
+      tileGEMM: { NestedKernelsV4.tileGEMM($0, $1, $2, $3, $4, $5, $6, $7, $8, accumulate: $9) },
+      tileGEMMTransposedA: {
+        NestedKernelsV4.tileGEMMTransposedA($0, $1, $2, $3, $4, $5, $6, $7, $8, accumulate: $9)
+      },
       linearForward: {
         NestedKernelsV4.linearForward(
           $0, ldy: $1, $2, ldx: $3, $4, rows: $5, out: $6, in: $7, firstPanel: $8, panelCount: $9,

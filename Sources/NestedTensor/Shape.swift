@@ -17,6 +17,10 @@ package struct Shape: Equatable, Sendable, CustomStringConvertible {
     d3 = sizes.count > 3 ? sizes[3] : 1
   }
 
+  private init(rank: Int, _ d0: Int, _ d1: Int, _ d2: Int, _ d3: Int) {
+    (self.rank, self.d0, self.d1, self.d2, self.d3) = (rank, d0, d1, d2, d3)
+  }
+
   package var count: Int { d0 * d1 * d2 * d3 }
 
   package subscript(_ axis: Int) -> Int {
@@ -32,9 +36,9 @@ package struct Shape: Equatable, Sendable, CustomStringConvertible {
   package var last: Int { self[rank - 1] }
 
   package func replacing(_ axis: Int, with size: Int) -> Shape {
-    var sizes = self.sizes
-    sizes[axis] = size
-    return Shape(sizes)
+    Shape(
+      rank: rank, axis == 0 ? size : d0, axis == 1 ? size : d1, axis == 2 ? size : d2,
+      axis == 3 ? size : d3)
   }
 
   /// Elements per step of `axis`.

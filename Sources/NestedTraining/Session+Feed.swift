@@ -46,8 +46,7 @@ extension Session {
       try control.report(
         "feed", done, count, losses.count > 0 ? losses.sum / Double(losses.count) : .nan)
       let next = tokens + done
-      try learnFromSegment(engine, next: next[0], sampled: sampled, open)
-      open = nil
+      try learnFromSegment(engine, next: next[0], sampled: sampled, &open)
       let rows = min(count - done, table.clock.segmentEnd(after: state.position) - state.position)
       try withParameters(engine) { (parameters) throws(NestedError) in
         let result: Tensor
@@ -164,10 +163,11 @@ extension Session {
 
   /// Before the token `next` is read: ends the segment if it is complete, and steps the levels that are due.
   private func learnFromSegment(
-    _ engine: Engine, next: Int32, sampled: Bool, _ open: OpenSegment?
+    _ engine: Engine, next: Int32, sampled: Bool, _ open: inout OpenSegment?
   ) throws(NestedError) {
     guard state.learn == .on, table.isSegmentEnd(state.position) else { return }
     try closeSegment(engine, next: sampled ? nil : next, open)
+    open = nil  // its tape holds the weights that now change in place
     for index in table.slots.indices where table.clock.isDue(table.slots[index].level, at: state.position) {
       try step(index)
     }

@@ -51,26 +51,38 @@ extension Engine {
   private func linearPullback(
     _ x: Tensor, _ w: Tensor, _ dy: Tensor, _ tape: Tape
   ) throws(NestedError) -> [Tensor?] {
-    let depth = w.shape[1], out = w.shape[0], rows = x.count / depth, block = 64
+    let depth = w.shape[1], out = w.shape[0], rows = x.count / depth
+    // A part copies the matrix it shares with the others into panels, so it should not be small.
+    let block = rows >= 512 ? 256 : 64
+    let group = 64  // rows of w
+    let tiled = depth % 16 == 0
     var dx: Tensor? = nil
     if x.slot >= 0 {
       let result = try empty(x.shape)
       let to = result.floats
       parallel((rows + block - 1) / block, work: rows * depth * out) { task in
-        let row = task * block
-        kernels.gemm(
-          false, false, min(block, rows - row), depth, out, 1, dy.floats + row * out, out, w.floats, depth,
-          0, to + row * depth, depth)
+        let row = task * block, count = min(block, rows - row)
+        let (to, from) = (to + row * depth, dy.floats + row * out)
+        if tiled {
+          kernels.tileGEMM(to, depth, from, out, w.floats, depth, count, depth, out, false)
+        } else {
+          kernels.gemm(
+            false, false, count, depth, out, 1, from, out, w.floats, depth, 0, to, depth)
+        }
       }
       dx = result
     }
     if w.slot < 0 { return [dx, nil] }
     let (dw, result) = try gradientPlace(w, tape)
-    parallel((out + block - 1) / block, work: rows * depth * out) { task in
-      let row = task * block
-      kernels.gemm(
-        true, false, min(block, out - row), depth, rows, 1, dy.floats + row, out, x.floats, depth, 1,
-        dw + row * depth, depth)
+    parallel((out + group - 1) / group, work: rows * depth * out) { task in
+      let row = task * group, count = min(group, out - row)
+      let (to, from) = (dw + row * depth, dy.floats + row)
+      if tiled {
+        kernels.tileGEMMTransposedA(
+          to, depth, from, out, x.floats, depth, count, depth, rows, true)
+      } else {
+        kernels.gemm(true, false, count, depth, rows, 1, from, out, x.floats, depth, 1, to, depth)
+      }
     }
     return [dx, result]
   }
