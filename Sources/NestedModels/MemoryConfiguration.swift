@@ -37,7 +37,7 @@ package struct MemoryConfiguration: Equatable, Sendable {
   package var memoryChunk = 16  // tokens
   package var projectionChunk = 16  // tokens
   package var read = ReadMode.token
-  package var etaMax: Float = 0.5  // chosen by examples/python/ablation
+  package var etaMax: Float = 1
   package var truncateBPTT = 0  // memory chunks; 0 = never
 
   /// Initial values of the parameters eta_bias and alpha_bias (b_eta and b_alpha of SPEC 2).

@@ -10,7 +10,7 @@ import Testing
       "inputs": 0, "outputs": 0, "classes": 0, "tie_embeddings": true, "norm_eps": 1e-6, "rope_theta": 10000.0, "window": 0, "segment": 64,
       "memory": { "type": "linear", "objective": "l2", "inner_rule": "dgd", "outer_rule": "dgd", "inner_momentum": 0.0, "retention": true,
                   "normalize_value": true, "input_projection": "separate", "adaptive_q": false, "adapt": ["k", "v", "eta", "alpha", "mem"],
-                  "expansion": 2, "memory_chunk": 16, "projection_chunk": 16, "read": "token", "eta_max": 0.5, "truncate_bptt": 0 },
+                  "expansion": 2, "memory_chunk": 16, "projection_chunk": 16, "read": "token", "eta_max": 1.0, "truncate_bptt": 0 },
       "cms": { "variant": "sequential", "mlp": "swiglu", "meta": "none",
                "levels": [ { "chunk": 64,   "hidden": 512, "optimizer": "sgd", "lr": 0.01,  "clip": 1.0 },
                            { "chunk": 1024, "hidden": 512, "optimizer": "sgd", "lr": 0.003, "clip": 1.0 },
@@ -52,7 +52,7 @@ import Testing
         {"chunk":0,"clip":1.0,"hidden":512,"lr":0.01,"optimizer":"sgd"}],\
         "meta":"none","mlp":"swiglu","variant":"sequential"},"d_ff":688,"d_model":256,"head_dim":64,\
         "inputs":0,"kind":"hope","memory":{"adapt":["k","v","eta","alpha","mem"],"adaptive_q":false,\
-        "eta_max":0.5,"expansion":2,"inner_momentum":0.0,"inner_rule":"dgd","input_projection":"separate",\
+        "eta_max":1.0,"expansion":2,"inner_momentum":0.0,"inner_rule":"dgd","input_projection":"separate",\
         "memory_chunk":16,"normalize_value":true,"objective":"l2","outer_rule":"dgd",\
         "projection_chunk":16,"read":"token","retention":true,"truncate_bptt":0,"type":"linear"},\
         "n_heads":4,"n_kv_heads":4,"n_layers":4,"norm_eps":1e-06,"outputs":0,"rope_theta":10000.0,\
@@ -216,7 +216,7 @@ import Testing
     try c.set("/memory/adapt", json: "[\"mem\",\"k\"]")
     #expect(try c.get("/memory/adapt").serialize() == "[\"k\",\"mem\"]")
     try c.set("/memory", json: "{\"type\":\"mlp\"}")
-    #expect(c.memory.etaMax == 0.5 && c.memory.type == .mlp)
+    #expect(c.memory.etaMax == 1 && c.memory.type == .mlp)
     try c.set("/preset", json: "\"paper\"")
     #expect(c.memory.expansion == 4 && c.cms.levels.count == 5)
     try c.set("/memory/inner_momentum", to: .double(-0.0))

@@ -56,6 +56,10 @@ def variants() -> dict[str, dict[str, Any]]:
         **base, "memory_chunk": 4, "projection_chunk": 4, "eta_max": 0.5}
     result["l2, chunk 16, all, gd"] = {**base, "inner_rule": "gd"}
     result["l2, chunk 16, all, mlp"] = {**base, "type": "mlp"}
+    result["l2, chunk 16, all, mlp, eta_max 0.5"] = {**base, "type": "mlp", "eta_max": 0.5}
+    result["paper"] = {
+        "type": "mlp", "expansion": 4, "outer_rule": "decay", "normalize_value": False,
+        "input_projection": "none", "read": "chunk", "eta_max": 0.01}
     result["dot, chunk 16, mem eta alpha, eta_max 0.5"] = {
         **base, "objective": "dot", "adapt": ADAPT["mem eta alpha"], "eta_max": 0.5}
     return result
