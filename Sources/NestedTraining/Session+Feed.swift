@@ -50,9 +50,8 @@ extension Session {
       let rows = min(count - done, table.clock.segmentEnd(after: state.position) - state.position)
       try withParameters(engine) { (parameters) throws(NestedError) in
         let result: Tensor
-        (result, open) = try forward(engine, parameters, next, rows)
-        losses = try surprise(engine, result, next, rows, losses, nll.map { $0 + done })
-        try commit(result, next, rows, sampled: sampled)
+        (result, open) = try forward(engine, parameters, next, rows, &losses, nll.map { $0 + done })
+        commit(result, next, rows, sampled: sampled)
         if let logits, !lastOnly {
           (logits + done * vocab).copy(from: result.floats, count: rows * vocab)
         }
@@ -68,9 +67,11 @@ extension Session {
 
   // MARK: One piece
 
-  /// The forward pass of the next `rows` tokens; moves the recurrent state, or leaves it as it was and throws.
+  /// The forward pass of the next `rows` tokens and their losses; moves the recurrent state, or leaves it as it was and
+  /// throws. Everything that can fail in a piece is in here.
   private func forward(
-    _ engine: Engine, _ parameters: Parameters, _ tokens: Tokens, _ rows: Int
+    _ engine: Engine, _ parameters: Parameters, _ tokens: Tokens, _ rows: Int,
+    _ losses: inout (sum: Double, count: Int), _ nll: Floats?
   ) throws(NestedError) -> (Tensor, OpenSegment?) {
     let learns = state.learn == .on
     if learns && state.segmentTokens.isEmpty && state.segmentStart == nil {
@@ -83,6 +84,7 @@ extension Session {
       start.floats.copy(from: state.recurrent.floats, count: start.count)
     }
     try Storage.makeUnique(&state.recurrent)
+    try Storage.makeUnique(&state.output)
     let whole = learns && state.segmentTokens.isEmpty && rows > 1
       && table.isSegmentEnd(state.position + rows)
     // Once an engine has run this very pass, nothing is left that could fail.
@@ -108,6 +110,7 @@ extension Session {
         result = try model.hope.logits(
           engine, parameters, tokens: tokens, batch: 1, length: rows, stream: stream)
       }
+      try addLosses(engine, result, tokens, rows, &losses, nll)
       return (result, open)
     } catch {
       engine.cool()
@@ -118,36 +121,32 @@ extension Session {
     }
   }
 
-  /// Adds up the losses of the tokens just read under the predictions before them.
-  private func surprise(
-    _ engine: Engine, _ logits: Tensor, _ tokens: Tokens, _ rows: Int, _ losses: (sum: Double, count: Int),
-    _ nll: Floats?
-  ) throws(NestedError) -> (sum: Double, count: Int) {
+  /// Adds the losses of the tokens just read under the predictions before them.
+  private func addLosses(
+    _ engine: Engine, _ logits: Tensor, _ tokens: Tokens, _ rows: Int,
+    _ losses: inout (sum: Double, count: Int), _ nll: Floats?
+  ) throws(NestedError) {
     let vocab = model.configuration.vocab
-    var losses = losses
+    var sum = 0.0
     nll?[0] = .nan
     if state.position > 0 {
       let last = Tensor(Shape(1, vocab), state.output)
       let first = try engine.crossEntropy(last, tokens)
-      losses.sum += first.sum
-      losses.count += 1
+      sum += first.sum
       nll?[0] = first.nll.floats[0]
     }
     if rows > 1 {
       let inner = Tensor(Shape(rows - 1, vocab), logits.storage, offset: logits.offset)
       let rest = try engine.crossEntropy(inner, tokens + 1)
-      losses.sum += rest.sum
-      losses.count += rows - 1
+      sum += rest.sum
       if let nll { (nll + 1).copy(from: rest.nll.floats, count: rows - 1) }
     }
-    return losses
+    losses.sum += sum
+    losses.count += rows - (state.position > 0 ? 0 : 1)
   }
 
-  private func commit(
-    _ logits: Tensor, _ tokens: Tokens, _ rows: Int, sampled: Bool
-  ) throws(NestedError) {
+  private func commit(_ logits: Tensor, _ tokens: Tokens, _ rows: Int, sampled: Bool) {
     let vocab = model.configuration.vocab
-    try Storage.makeUnique(&state.output)
     state.output.floats.copy(from: logits.floats + (rows - 1) * vocab, count: vocab)
     for i in 0..<rows {
       state.remember(tokens[i])

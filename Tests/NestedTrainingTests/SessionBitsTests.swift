@@ -2,6 +2,7 @@ import Glibc
 import NestedBase
 import NestedCheckpoint
 import NestedModels
+import NestedTensor
 import NestedTraining
 import Oracle
 import Testing
@@ -65,6 +66,35 @@ import Testing
       #expect(bits(try cut.read(tokens, pieces: pieces)) == bits(all))
       #expect(try cut.online == whole.online)
     }
+  }
+
+  /// Memory refused at the k-th allocation, for every k: the session stands at a committed piece, and goes on with
+  /// the bits of a session that was never refused.
+  @Test(arguments: [LearnMode.on, .memory])
+  func noAllocationFailureLosesAnything(mode: LearnMode) throws {
+    let (o, tokens) = (options(), tokens(90))
+    let reference = try Session(model: model(o), learn: mode, seed: 0)
+    let expected = bits(Array(try reference.read(tokens).suffix(37)))
+    var failures = 0
+    while true {
+      let model = try model(o)
+      let session = try Session(model: model, learn: mode, seed: 0)
+      _ = try session.read(Array(tokens[..<10]))
+      model.runtime.budget.refuse(allocation: failures + 1)
+      do {
+        _ = try session.read(Array(tokens[10..<75]))
+        model.runtime.budget.refuse(allocation: 0)
+        break
+      } catch let error as NestedError {
+        #expect(error.code == .noMemory)
+      }
+      failures += 1
+      #expect(session.position == 10 || session.position % 16 == 0)
+      let rest = try session.read(Array(tokens[session.position...]))
+      #expect(bits(Array(rest.suffix(37))) == expected)
+      #expect(try session.online == reference.online)
+    }
+    #expect(failures > 20)
   }
 
   @Test func threadsDoNotMatter() throws {
