@@ -34,15 +34,6 @@
     unsafe UnsafeMutableRawPointer(base + i).storeBytes(of: v, as: SIMD16<Float>.self)
   }
 
-  @inlinable @inline(__always)
-  public func load8(_ i: Int) -> SIMD8<Float> {
-    unsafe UnsafeRawPointer(base + i).loadUnaligned(as: SIMD8<Float>.self)
-  }
-  @inlinable @inline(__always)
-  public func store8(_ v: SIMD8<Float>, _ i: Int) {
-    unsafe UnsafeMutableRawPointer(base + i).storeBytes(of: v, as: SIMD8<Float>.self)
-  }
-
   /// `self[0..<count] = source[0..<count]`; the regions may not overlap unless they are equal.
   @inlinable @inline(__always)
   public func copy(from source: Floats, count: Int) {

@@ -15,8 +15,6 @@ internal import CNestedShims
 
   package func lock() { unsafe pthread_mutex_lock(handle) }
   package func unlock() { unsafe pthread_mutex_unlock(handle) }
-  /// True where the lock was free and is now the caller's.
-  package func tryLock() -> Bool { unsafe pthread_mutex_trylock(handle) == 0 }
 
   @inline(__always)
   package func withLock<R, E>(_ body: () throws(E) -> R) throws(E) -> R {

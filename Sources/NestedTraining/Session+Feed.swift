@@ -74,14 +74,11 @@ extension Session {
     _ losses: inout (sum: Double, count: Int), _ nll: Floats?
   ) throws(NestedError) -> (Tensor, OpenSegment?) {
     let learns = state.learn == .on
-    if learns && state.segmentTokens.isEmpty && state.segmentStart == nil {
-      state.segmentStart = try Storage(count: state.recurrent.count, budget: model.runtime.budget)
-    }
-    if learns && state.segmentTokens.isEmpty, var start = state.segmentStart {
-      state.segmentStart = nil
-      defer { state.segmentStart = start }
-      try Storage.makeUnique(&start)
-      start.floats.copy(from: state.recurrent.floats, count: start.count)
+    if learns && state.segmentTokens.isEmpty {
+      let size = state.recurrent.count
+      let start = try Storage.own(
+        &state.segmentStart, count: size, budget: model.runtime.budget, fill: { _ in })
+      start.floats.copy(from: state.recurrent.floats, count: size)
     }
     try Storage.makeUnique(&state.recurrent)
     try Storage.makeUnique(&state.output)
@@ -215,15 +212,9 @@ extension Session {
       // Make room first: from here on nothing fails.
       for index in learning {
         let count = table.slots[index].count
-        if var pending = state.levels[index].pending {
-          state.levels[index].pending = nil
-          defer { state.levels[index].pending = pending }
-          try Storage.makeUnique(&pending)
-        } else {
-          let pending = try Storage(count: count, budget: model.runtime.budget)
-          pending.floats.fill(0, count: count)
-          state.levels[index].pending = pending
-        }
+        _ = try Storage.own(
+          &state.levels[index].pending, count: count, budget: model.runtime.budget,
+          fill: { $0.fill(0, count: count) })
       }
       var at = 0
       for index in learning {

@@ -47,28 +47,14 @@ extension Session {
     let slot = table.slots[index]
     let kernels = model.runtime.kernels, budget = model.runtime.budget
     forgetParameters()  // they hold the online weights, which are to change in place
-    if var online = state.levels[index].online {
-      state.levels[index].online = nil
-      defer { state.levels[index].online = online }
-      try Storage.makeUnique(&online)
-    } else {
-      let online = try Storage(count: slot.count, budget: budget)
-      model.withWeights { (w: Floats) in online.floats.copy(from: w + slot.offset, count: slot.count) }
-      state.levels[index].online = online
+    let online = try Storage.own(&state.levels[index].online, count: slot.count, budget: budget) { to in
+      model.withWeights { (w: Floats) in to.copy(from: w + slot.offset, count: slot.count) }
     }
     let size = slot.optimizer.slots.count * slot.count
-    if var optimizer = state.levels[index].optimizer {
-      state.levels[index].optimizer = nil
-      defer { state.levels[index].optimizer = optimizer }
-      try Storage.makeUnique(&optimizer)
-    } else {
-      let optimizer = try Storage(count: size, budget: budget)
-      optimizer.floats.fill(0, count: size)
-      state.levels[index].optimizer = optimizer
+    let optimizer = try Storage.own(&state.levels[index].optimizer, count: size, budget: budget) {
+      $0.fill(0, count: size)
     }
-    guard let online = state.levels[index].online, let optimizer = state.levels[index].optimizer,
-      let pending = state.levels[index].pending
-    else { return }
+    guard let pending = state.levels[index].pending else { return }
     let engine = try model.runtime.checkOut()
     defer { model.runtime.checkIn(engine) }
     let before = try engine.memory.take(slot.count)

@@ -87,4 +87,21 @@ extension Storage {
   static func makeUnique(_ storage: inout Storage) throws(NestedError) {
     if !isKnownUniquelyReferenced(&storage) { storage = try storage.copy() }
   }
+
+  /// `storage` for a change: its own copy if others hold it, and a new one of `count` floats where there is none, with
+  /// what `fill` puts into it. On failure `storage` is as before.
+  static func own(
+    _ storage: inout Storage?, count: Int, budget: MemoryBudget, fill: (Floats) -> Void
+  ) throws(NestedError) -> Storage {
+    if var held = storage {
+      storage = nil
+      defer { storage = held }
+      try makeUnique(&held)
+      return held
+    }
+    let made = try Storage(count: count, budget: budget)
+    fill(made.floats)
+    storage = made
+    return made
+  }
 }
