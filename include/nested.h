@@ -519,7 +519,11 @@ nested_model_params_set(nested_model *model, const float *src, size_t count);
 
 /* --- saving and loading (safetensors) ------------------------------------- */
 
-enum { NESTED_SAVE_NO_SYNC = 1u << 0 }; /**< skip fsync before the rename      */
+enum {
+    NESTED_SAVE_NO_SYNC = 1u << 0, /**< skip fsync before the rename            */
+    NESTED_SAVE_DELTA   = 1u << 1  /**< nested_session_save(): only what the    */
+                                   /**< levels have learnt                      */
+};
 
 /** Files are plain safetensors; config and format version travel in
  *  __metadata__.  Saving writes a temporary file beside `path`, syncs and
@@ -837,9 +841,11 @@ nested_session_snapshot(const nested_session *session, nested_snapshot **out);
  *  The model must have the same fingerprint (E_MISMATCH).  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_restore(nested_session *session, const nested_snapshot *snapshot);
-/** The bytes that nested_session_save() writes.  [shared] */
+/** The bytes that nested_session_save() writes, whole and as a delta.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_snapshot_to_blob(const nested_snapshot *snapshot, nested_blob **out);
+NESTED_API NESTED_CHECK nested_status
+nested_snapshot_delta_to_blob(const nested_snapshot *snapshot, nested_blob **out);
 /** Reads them back for a model of the same fingerprint (E_MISMATCH); checks
  *  everything (E_CORRUPT).  The bytes are copied.  [shared] on the model */
 NESTED_API NESTED_CHECK nested_status
@@ -850,8 +856,16 @@ NESTED_API void          nested_snapshot_release(nested_snapshot *snapshot);
 
 /** The whole session in one safetensors file: clock, memories, levels, pending
  *  gradients and optimizer state.  Load on the same weights and continue =
- *  continue, bit for bit.  Written as nested_model_save() writes.  [shared] on
- *  the session / on the model */
+ *  continue, bit for bit.  Written as nested_model_save() writes.
+ *
+ *  With NESTED_SAVE_DELTA only what the CMS levels have learnt, which is small
+ *  and can be sent to another machine that has the model.  Loading it gives a
+ *  fresh stream, in the saved mode and with the saved seed, on levels with
+ *  exactly these weights; consolidate it, or go on from there.  It is refused
+ *  on other weights (E_MISMATCH, place "nested.weights"), as every session is
+ *  on another configuration (place "nested.fingerprint").
+ *
+ *  [shared] on the session / on the model */
 NESTED_API NESTED_CHECK nested_status
 nested_session_save(const nested_session *session, const char *path, uint32_t flags,
                     const nested_run *run);

@@ -6,7 +6,8 @@ internal import NestedTensor
 
 // Section 7 of the header: saving and loading weights.
 
-private let saveFlags = UInt32(1)  // NESTED_SAVE_NO_SYNC
+let saveWithoutSync = UInt32(1)  // NESTED_SAVE_NO_SYNC
+let saveDelta = UInt32(2)  // NESTED_SAVE_DELTA
 
 @_cdecl("nested_model_save")
 public func nested_model_save(
@@ -20,14 +21,14 @@ public func nested_model_save(
     try object.reading { () throws(NestedError) in
       unsafe try withRun(run, call, "save", total: object.model.layout.count) {
         (control: RunControl) throws(NestedError) in
-        try object.model.save(path: path, sync: flags & saveFlags == 0, control: control)
+        try object.model.save(path: path, sync: flags & saveWithoutSync == 0, control: control)
       }
     }
     call.log(Int(NESTED_LOG_INFO), "save", "model written to \(path.text)")
   }
 }
 
-func checkSaveFlags(_ value: UInt32) throws(NestedError) { try flags(value, allowed: saveFlags) }
+func checkSaveFlags(_ value: UInt32) throws(NestedError) { try flags(value, allowed: saveWithoutSync) }
 
 @_cdecl("nested_model_load")
 public func nested_model_load(

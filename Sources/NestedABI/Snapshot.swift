@@ -45,12 +45,27 @@ public func nested_session_restore(_ session: OpaquePointer?, _ snapshot: Opaque
 public func nested_snapshot_to_blob(
   _ snapshot: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
 ) -> nested_status {
-  call("nested_snapshot_to_blob") { call throws(NestedError) in
+  unsafe blob("nested_snapshot_to_blob", snapshot, delta: false, out)
+}
+
+@_cdecl("nested_snapshot_delta_to_blob")
+public func nested_snapshot_delta_to_blob(
+  _ snapshot: OpaquePointer?, _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> nested_status {
+  unsafe blob("nested_snapshot_delta_to_blob", snapshot, delta: true, out)
+}
+
+private func blob(
+  _ function: StaticString, _ snapshot: OpaquePointer?, delta: Bool,
+  _ out: UnsafeMutablePointer<OpaquePointer?>?
+) -> nested_status {
+  call(function) { call throws(NestedError) in
     let out = unsafe try NewHandle(out)
     let frozen = unsafe try call.snapshot(snapshot)
+    if delta { try frozen.model.checkReadable() }
     // At most the levels' weights, pending gradients and optimizer states, in the writer and in its result.
     try reserve(8 * 4 * frozen.model.model.layout.count)
-    try out.publish(.blob, BlobObject(frozen.state.bytes()))
+    try out.publish(.blob, BlobObject(frozen.state.bytes(delta: delta)))
   }
 }
 
@@ -88,10 +103,13 @@ public func nested_session_save(
   call("nested_session_save") { call throws(NestedError) in
     let object = unsafe try call.session(session)
     let path = unsafe try filePath(path)
-    try checkSaveFlags(flags)
+    try NestedABI.flags(flags, allowed: saveWithoutSync | saveDelta)
+    let delta = flags & saveDelta != 0
+    if delta { try object.model.checkReadable() }
     let state = try snapshot(object)
     unsafe try withRun(run, call, "save", total: 1) { (control: RunControl) throws(NestedError) in
-      try state.save(path: path, sync: flags == 0, control: control)
+      try state.save(
+        path: path, delta: delta, sync: flags & saveWithoutSync == 0, control: control)
     }
     call.log(Int(NESTED_LOG_INFO), "save", "session written to \(path.text)")
   }

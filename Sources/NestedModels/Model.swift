@@ -186,6 +186,15 @@ package final class Model: @unchecked Sendable {
     try withWeights { (weights: Floats) throws(NestedError) in try writer(weights).bytes() }
   }
 
+  /// Which weights these are: the hash of all of them, in layout order, as text.
+  package var weightsHash: String {
+    withWeights { (weights: Floats) in
+      var hash = XXH64()
+      hash.update(unsafe RawSpan(_unsafeStart: weights.pointer, byteCount: 4 * layout.count))
+      return hash.text
+    }
+  }
+
   package static func load(
     runtime: Runtime, path: FilePath, control: RunControl
   ) throws(NestedError) -> Model {

@@ -4,35 +4,76 @@ import NestedLearning
 package import NestedModels
 package import NestedTensor
 
-/// A session whole in one safetensors file, without the model's weights: save, load, continue gives the bits of continuing.
+/// A session in one safetensors file, without the model's weights. Whole: save, load, continue gives the bits of
+/// continuing. As a delta: what its levels have learnt, alone, for a model of the same weights.
 ///
-///     recurrent [n]   output [V]   history [h]   clock [3]: position, learn mode, seed (I64)
-///     segment.recurrent [n]   segment.tokens [s]   segment.sampled [s]         with learning on
+///     clock [3]: position, learn mode, seed (I64)
+///     recurrent [n]   output [V]   history [h]                                 the stream; not in a delta
+///     segment.recurrent [n]   segment.tokens [s]   segment.sampled [s]         with learning on; not in a delta
 ///     levels.counters [L K, 6] (I64)   levels.numbers [L K, 3] (F64)
 ///     levels.{layer}.{level}.{weights, pending, optimizer}                     what a level has of its own
 extension SessionState {
   private static let identity = FileIdentity("session", version: 1)
   private static let fingerprintKey = "nested.fingerprint"
+  /// The hash of the weights that a delta belongs to: only a delta has it.
+  private static let weightsKey = "nested.weights"
 
   private func writer() throws(NestedError) -> SafetensorsWriter {
-    let fingerprint = String(model.configuration.fingerprint, radix: 16)
-    var writer = SafetensorsWriter(
-      SessionState.identity, metadata: [(SessionState.fingerprintKey, fingerprint)])
-    func add(_ name: String, _ storage: Storage?) throws(NestedError) {
-      guard let storage else { return }
-      try writer.add(name, shape: [storage.count], storage.floats, count: storage.count)
-    }
-    try add("recurrent", recurrent)
-    try add("output", output)
+    var writer = SafetensorsWriter(SessionState.identity, metadata: [fingerprint])
+    try addClock(to: &writer)
+    try add("recurrent", recurrent, to: &writer)
+    try add("output", output, to: &writer)
     try writer.add("history", shape: [history.count], history)
-    try writer.add(
-      "clock", shape: [3], [Int64(position), Int64(learn.rawValue), Int64(bitPattern: seed)])
     if let segmentStart, !segmentTokens.isEmpty {
-      try add("segment.recurrent", segmentStart)
+      try add("segment.recurrent", segmentStart, to: &writer)
       try writer.add("segment.tokens", shape: [segmentTokens.count], segmentTokens)
       try writer.add(
         "segment.sampled", shape: [segmentTokens.count], segmentSampled.map { $0 ? UInt8(1) : 0 })
     }
+    try addLevels(to: &writer)
+    return writer
+  }
+
+  private func deltaWriter() throws(NestedError) -> SafetensorsWriter {
+    let fresh = try learnt()
+    var writer = SafetensorsWriter(
+      SessionState.identity,
+      metadata: [fingerprint, (SessionState.weightsKey, model.weightsHash)])
+    try fresh.addClock(to: &writer)
+    try fresh.addLevels(to: &writer)
+    return writer
+  }
+
+  /// A fresh stream whose levels have this one's weights, and no gradient or optimizer state.
+  private func learnt() throws(NestedError) -> SessionState {
+    var fresh = try SessionState(model: model, learn: learn, seed: seed, levels: levels.count)
+    for (i, level) in levels.enumerated() {
+      fresh.levels[i].online = level.online
+      fresh.levels[i].updates = level.updates
+      fresh.levels[i].skipped = level.skipped
+      fresh.levels[i].frozen = level.frozen
+      fresh.levels[i].learningRateScale = level.learningRateScale
+    }
+    return fresh
+  }
+
+  private var fingerprint: (key: String, value: String) {
+    (SessionState.fingerprintKey, String(model.configuration.fingerprint, radix: 16))
+  }
+
+  private func add(
+    _ name: String, _ storage: Storage?, to writer: inout SafetensorsWriter
+  ) throws(NestedError) {
+    guard let storage else { return }
+    try writer.add(name, shape: [storage.count], storage.floats, count: storage.count)
+  }
+
+  private func addClock(to writer: inout SafetensorsWriter) throws(NestedError) {
+    try writer.add(
+      "clock", shape: [3], [Int64(position), Int64(learn.rawValue), Int64(bitPattern: seed)])
+  }
+
+  private func addLevels(to writer: inout SafetensorsWriter) throws(NestedError) {
     var counters: [Int64] = []
     var numbers: [Double] = []
     for level in levels {
@@ -45,11 +86,10 @@ extension SessionState {
     try writer.add("levels.counters", shape: [levels.count, 6], counters)
     try writer.add("levels.numbers", shape: [levels.count, 3], numbers)
     for (name, level) in zip(names, levels) {
-      try add(name + ".weights", level.online)
-      try add(name + ".pending", level.pending)
-      try add(name + ".optimizer", level.optimizer)
+      try add(name + ".weights", level.online, to: &writer)
+      try add(name + ".pending", level.pending, to: &writer)
+      try add(name + ".optimizer", level.optimizer, to: &writer)
     }
-    return writer
   }
 
   private var names: [String] {
@@ -57,11 +97,15 @@ extension SessionState {
     return levels.indices.map { "levels.\($0 / count).\($0 % count)" }
   }
 
-  package func bytes() throws(NestedError) -> [UInt8] { try writer().bytes() }
+  package func bytes(delta: Bool = false) throws(NestedError) -> [UInt8] {
+    try (delta ? deltaWriter() : writer()).bytes()
+  }
 
-  package func save(path: FilePath, sync: Bool = true, control: RunControl) throws(NestedError) {
+  package func save(
+    path: FilePath, delta: Bool = false, sync: Bool = true, control: RunControl
+  ) throws(NestedError) {
     try control.report("save", 0, 1, .nan)
-    try writer().write(to: path, sync: sync)
+    try (delta ? deltaWriter() : writer()).write(to: path, sync: sync)
     try control.report("save", 1, 1, .nan)
   }
 
@@ -78,6 +122,12 @@ extension SessionState {
       throw NestedError(
         .mismatch, "[session] the file belongs to a model of another configuration",
         place: SessionState.fingerprintKey)
+    }
+    let weights = file.metadata(SessionState.weightsKey)
+    guard weights == nil || weights == model.weightsHash else {
+      throw NestedError(
+        .mismatch, "[session] the file is what a session learnt on a model of other weights",
+        place: SessionState.weightsKey)
     }
     try file.verifyChecksum()
     func corrupt(_ place: String) -> NestedError {
@@ -105,24 +155,28 @@ extension SessionState {
       guard values.allSatisfy({ $0 >= 0 && Int($0) < vocab }) else { throw corrupt(name) }
       return values
     }
-    guard let recurrent = try read("recurrent", model.hope.stateSize),
-      let output = try read("output", vocab)
-    else { throw corrupt("recurrent") }
-    guard model.hope.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
-    self.recurrent = recurrent
-    self.output = output
-    history = try tokens("history", atMost: 2 * SessionState.historyLimit)
-    guard history.count <= position, position == 0 || !history.isEmpty else { throw corrupt("history") }
+    if weights == nil {
+      guard let recurrent = try read("recurrent", model.hope.stateSize),
+        let output = try read("output", vocab)
+      else { throw corrupt("recurrent") }
+      guard model.hope.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
+      self.recurrent = recurrent
+      self.output = output
+      history = try tokens("history", atMost: 2 * SessionState.historyLimit)
+      guard history.count <= position, position == 0 || !history.isEmpty else { throw corrupt("history") }
 
-    if let start = try read("segment.recurrent", model.hope.stateSize) {
-      segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
-      segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
-      let first = position - segmentTokens.count
-      guard segmentSampled.count == segmentTokens.count, first >= 0, !segmentTokens.isEmpty,
-        table.clock.segmentEnd(after: first) >= position,
-        model.hope.isValidState(start.floats, position: first)
-      else { throw corrupt("segment.tokens") }
-      segmentStart = start
+      if let start = try read("segment.recurrent", model.hope.stateSize) {
+        segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
+        segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
+        let first = position - segmentTokens.count
+        guard segmentSampled.count == segmentTokens.count, first >= 0, !segmentTokens.isEmpty,
+          table.clock.segmentEnd(after: first) >= position,
+          model.hope.isValidState(start.floats, position: first)
+        else { throw corrupt("segment.tokens") }
+        segmentStart = start
+      }
+    } else if position != 0 {
+      throw corrupt("clock")
     }
 
     let counters = try file.int64s("levels.counters", atMost: 6 * levels.count)

@@ -128,6 +128,41 @@ import Testing
     #expect(try loaded.state(bytes: ()) == session.state(bytes: ()))
   }
 
+  /// A delta is the levels' weights and nothing else: a fresh stream that knows what the other has learnt.
+  @Test(arguments: [0, 20, 101])
+  func aDeltaIsWhatTheLevelsLearnt(at: Int) throws {
+    let model = try model(options())
+    let session = try Session(model: model, learn: .on, seed: 9)
+    try session.read(tokens(at))
+    let bytes = try session.snapshot().bytes(delta: true)
+    #expect(try bytes.count < 4096 + session.snapshot().bytes().count / 2)
+    let learnt = try Session(model: model, learn: .memory, seed: 0)
+    try learnt.restore(SessionState(model: model, bytes: bytes))
+    #expect(learnt.position == 0 && learnt.learn == .on && learnt.seed == 9)
+    #expect(try learnt.online == session.online)
+    #expect(learnt.updates == session.updates)
+    #expect(try learnt.snapshot().bytes(delta: true) == bytes)
+    // Consolidation sees the same in both.
+    let merged = { (sessions: [Session]) throws in
+      try consolidate(model: model, sessions: sessions, options: ConsolidationOptions(), control: quiet).bytes()
+    }
+    #expect(try merged([learnt]) == merged([session]))
+    try learnt.read(tokens(60, 323))
+    #expect(learnt.position == 60)
+  }
+
+  @Test func aDeltaIsRefusedOnOtherWeights() throws {
+    let session = try Session(model: model(options()), learn: .on, seed: 9)
+    try session.read(tokens(40))
+    let bytes = try session.snapshot().bytes(delta: true)
+    let other = try Model.matching(options(), options().randomParameters(seed: 302))
+    #expect { try SessionState(model: other, bytes: bytes) } throws: {
+      ($0 as? NestedError)?.code == .mismatch && ($0 as? NestedError)?.place == "nested.weights"
+    }
+    // The whole session is not bound to the weights.
+    _ = try SessionState(model: other, bytes: session.snapshot().bytes())
+  }
+
   /// A fork and a snapshot are copies: neither side sees the other's steps, and restoring goes back exactly.
   @Test(arguments: [0, 20, 48, 61])
   func forksAndSnapshotsAreIndependent(at: Int) throws {
