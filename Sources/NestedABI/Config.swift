@@ -11,7 +11,7 @@ public func nested_config_create(
 ) -> nested_status {
   call("nested_config_create") { _ throws(NestedError) in
     let out = unsafe try NewHandle(out)
-    guard let kind = ModelKind(number: kind), kind == .hope else {
+    guard let kind = ModelKind(number: kind), kind.isBuilt else {
       throw NestedError(.range, "kind \(kind) is not one of NESTED_KIND_*.", place: "kind")
     }
     try out.publish(.config, ConfigObject(ModelConfiguration(kind: kind)))

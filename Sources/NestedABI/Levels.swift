@@ -17,7 +17,7 @@ private func place(
     return Int(value)
   }
   let c = object.model.model.configuration
-  return (try check(layer, c.nLayers, "layer"), try check(level, c.cms.levels.count, "level"))
+  return (try check(layer, c.nLayers, "layer"), try check(level, c.levels.count, "level"))
 }
 
 @_cdecl("nested_session_level")

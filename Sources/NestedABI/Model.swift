@@ -58,7 +58,7 @@ public func nested_model_get_info(
     info.kind = c.kind.number
     info.task = c.task.number
     info.n_layers = Int32(clamping: c.nLayers)
-    info.n_levels = Int32(clamping: c.cms.levels.count)
+    info.n_levels = Int32(clamping: c.levels.count)
     info.dtype = Int32(NESTED_F32)
     info.vocab = Int64(c.vocab)
     info.d_model = Int64(c.dModel)

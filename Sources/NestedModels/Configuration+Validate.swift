@@ -5,7 +5,7 @@ extension ModelConfiguration {
   /// The rules that concern several keys, then what this build has. Throws `.config` or
   /// `.unsupported` with the JSON pointer. A configuration that passes can be built.
   package func validate() throws(NestedError) {
-    guard kind == .hope else {
+    guard kind.isBuilt else {
       throw ConfigurationError.unsupported("kind \(kind.rawValue)", "/kind")
     }
     guard task == .lm else {
@@ -18,7 +18,7 @@ extension ModelConfiguration {
 
   private func validateSizes() throws(NestedError) {
     if vocab == 0 {
-      throw ConfigurationError.invalid("kind hope reads tokens: vocab is required", "/vocab")
+      throw ConfigurationError.invalid("kind \(kind.rawValue) reads tokens: vocab is required", "/vocab")
     }
     for (value, key) in [(inputs, "inputs"), (outputs, "outputs"), (classes, "classes")]
     where value != 0 {

@@ -55,6 +55,9 @@ package struct ModelConfiguration: Sendable {
     set { givenDFF = newValue }
   }
 
+  /// The CMS levels that the kind has.
+  package var levels: [LevelConfiguration] { kind.hasLevels ? cms.levels : [] }
+
   /// F: hidden width of an mlp memory.
   package var memoryHidden: Int { memory.expansion * headDim }
 

@@ -11,7 +11,7 @@ package final class Model: @unchecked Sendable {
   package let runtime: Runtime
   package let configuration: ModelConfiguration
   package let layout: ParameterLayout
-  package let hope: Hope
+  package let network: Network
 
   private let lock = ReadWriteLock()
   private var weights: Storage
@@ -45,7 +45,7 @@ package final class Model: @unchecked Sendable {
     self.configuration = configuration
     self.layout = layout
     self.weights = weights
-    hope = Hope(configuration, layout)
+    network = Network(configuration, layout)
   }
 
   package var version: UInt64 { lock.withReadLock { changes } }
@@ -118,7 +118,7 @@ package final class Model: @unchecked Sendable {
   ) throws(NestedError) {
     let vocab = configuration.vocab
     try forEachRow(batch, length, control, "forward") { (engine, parameters, row) throws(NestedError) in
-      let result = try hope.logits(
+      let result = try network.logits(
         engine, parameters, tokens: tokens + row * length, batch: 1, length: length)
       (logits + row * length * vocab).copy(from: result.floats, count: length * vocab)
     }
@@ -133,7 +133,7 @@ package final class Model: @unchecked Sendable {
     var count = 0.0
     try forEachRow(batch, length, control, "evaluate") { (engine, parameters, row) throws(NestedError) in
       let at = row * length
-      let result = try hope.logits(engine, parameters, tokens: tokens + at, batch: 1, length: length)
+      let result = try network.logits(engine, parameters, tokens: tokens + at, batch: 1, length: length)
       let shifted = TargetRows(tokens + at, targets.map { $0 + at }, batch: 1, length: length)
       let weights = weights.map { $0 + at }
       sum += try shifted.withTokens { (targets: Tokens) throws(NestedError) in

@@ -19,6 +19,11 @@ package enum InitialValue: Equatable, Sendable {
   case normal(deviation: Float)
   /// The last of `taps`, which is the current token's, is 1; the others are normal.
   case convolution(taps: Int, deviation: Float)
+
+  /// Variance `variance / fanIn`.
+  static func normal(variance: Double, fanIn: Int) -> InitialValue {
+    .normal(deviation: Float((variance / Double(fanIn)).squareRoot()))
+  }
 }
 
 /// All parameters of a configuration, in the order in which the forward pass meets them. The flat
@@ -31,7 +36,7 @@ package struct ParameterLayout: Sendable {
   /// For a configuration that `validate()` accepts.
   package init(_ configuration: ModelConfiguration) {
     var builder = Builder()
-    builder.addHope(configuration)
+    builder.add(configuration)
     entries = builder.entries
     count = builder.count
     indices = builder.indices
@@ -41,15 +46,16 @@ package struct ParameterLayout: Sendable {
 }
 
 extension ParameterLayout {
-  fileprivate struct Builder {
-    var entries: [ParameterEntry] = []
-    var indices: [String: Int] = [:]
-    var count = 0
-    var layer = -1
-    var level = -1
+  /// Collects the entries; layers add their own.
+  struct Builder {
+    fileprivate var entries: [ParameterEntry] = []
+    fileprivate var indices: [String: Int] = [:]
+    fileprivate var count = 0
+    private var layer = -1
 
-    mutating func add(_ name: String, _ shape: [Int], _ initial: InitialValue, decays: Bool = false)
-    {
+    mutating func add(
+      _ name: String, _ shape: [Int], _ initial: InitialValue, decays: Bool = false, level: Int = -1
+    ) {
       let size = shape.reduce(1, *)
       indices[name] = entries.count
       entries.append(
@@ -59,86 +65,33 @@ extension ParameterLayout {
       count += size
     }
 
-    /// Variance `variance / fanIn`.
-    func normal(_ variance: Double, fanIn: Int) -> InitialValue {
-      .normal(deviation: Float((variance / Double(fanIn)).squareRoot()))
+    /// A projection [outputs, inputs]: N(0, 1 / inputs).
+    mutating func addProjection(_ name: String, _ outputs: Int, _ inputs: Int, level: Int = -1) {
+      add(name, [outputs, inputs], .normal(variance: 1, fanIn: inputs), decays: true, level: level)
     }
 
-    mutating func addHope(_ c: ModelConfiguration) {
+    /// The last projection of a residual branch [outputs, inputs]: N(0, 1 / (2 L inputs)).
+    mutating func addOutput(
+      _ name: String, _ outputs: Int, _ inputs: Int, _ c: ModelConfiguration, level: Int = -1
+    ) {
+      add(
+        name, [outputs, inputs], .normal(variance: 0.5, fanIn: c.nLayers * inputs), decays: true,
+        level: level)
+    }
+
+    fileprivate mutating func add(_ c: ModelConfiguration) {
       let embed = InitialValue.normal(deviation: 0.02)
+      let architecture = c.kind.architecture
       add("embed.weight", [c.vocab, c.dModel], embed)
       for i in 0..<c.nLayers {
         layer = i
-        addMixer("blocks.\(i).mixer", c)
-        for l in c.cms.levels.indices {
-          level = l
-          addLevel("blocks.\(i).cms.\(l)", c, hidden: c.cms.levels[l].hidden)
-        }
-        level = -1
+        architecture.mixer.addParameters(to: &self, "blocks.\(i).mixer", c)
+        architecture.feedForward.addParameters(to: &self, block: i, c)
       }
       layer = -1
       add("norm.weight", [c.dModel], .constant(1))
       // The page gives no distribution for a head of its own; the field takes the embedding's.
       if !c.tieEmbeddings { add("head.weight", [c.vocab, c.dModel], embed, decays: true) }
-    }
-
-    /// Self-modifying Titans (SPEC 2).
-    mutating func addMixer(_ path: String, _ c: ModelConfiguration) {
-      let width = c.dModel
-      let projection = normal(1, fanIn: width)
-      var inputs = ["q"]
-      var convolutions = ["q", "u"]
-      if c.memory.inputProjection != .none { inputs.append("u") }
-      if c.memory.inputProjection == .separate {
-        inputs.append("v")
-        convolutions.append("v")
-      }
-      add("\(path).norm.weight", [width], .constant(1))
-      for name in inputs {
-        add("\(path).\(name).weight", [width, width], projection, decays: true)
-      }
-      for name in convolutions {
-        add("\(path).\(name)_conv.weight", [width, 4], .convolution(taps: 4, deviation: 0.1))
-      }
-      if c.memory.adaptiveQ { addMemory(path, "q", outputs: c.headDim, c) }
-      addMemory(path, "k", outputs: c.headDim, c)
-      addMemory(path, "v", outputs: c.headDim, c)
-      addMemory(path, "eta", outputs: 1, c)
-      add("\(path).eta_bias", [c.nHeads], .constant(MemoryConfiguration.initialEtaBias))
-      addMemory(path, "alpha", outputs: 1, c)
-      add("\(path).alpha_bias", [c.nHeads], .constant(MemoryConfiguration.initialAlphaBias))
-      addMemory(path, "mem", outputs: c.headDim, c)
-      add("\(path).head_norm.weight", [width], .constant(1))
-      add("\(path).gate.weight", [width, width], projection, decays: true)
-      add(
-        "\(path).out.weight", [width, width], normal(0.5, fanIn: c.nLayers * width), decays: true)
-    }
-
-    /// The initial state of one memory: linear w [H, outputs, d]; mlp w2 [H, F, d], then w1 [H,
-    /// outputs, F].
-    mutating func addMemory(_ path: String, _ name: String, outputs: Int, _ c: ModelConfiguration) {
-      let path = "\(path).memory.\(name)"
-      let (heads, d, hidden) = (c.nHeads, c.headDim, c.memoryHidden)
-      switch c.memory.type {
-      case .linear: add("\(path).w", [heads, outputs, d], normal(0.01, fanIn: d))
-      case .mlp:
-        add("\(path).w2", [heads, hidden, d], normal(1, fanIn: d))
-        add("\(path).w1", [heads, outputs, hidden], normal(0.01, fanIn: hidden))
-      }
-    }
-
-    /// One CMS level (SPEC 3).
-    mutating func addLevel(_ path: String, _ c: ModelConfiguration, hidden: Int) {
-      let width = c.dModel
-      let projection = normal(1, fanIn: width)
-      add("\(path).norm.weight", [width], .constant(1))
-      if c.cms.mlp == .swiglu {
-        add("\(path).gate.weight", [hidden, width], projection, decays: true)
-      }
-      add("\(path).up.weight", [hidden, width], projection, decays: true)
-      add(
-        "\(path).down.weight", [width, hidden], normal(0.5, fanIn: c.nLayers * hidden), decays: true
-      )
     }
   }
 }

@@ -28,7 +28,7 @@ package func consolidate(
   model: Model, sessions: [Session], options: ConsolidationOptions, control: RunControl
 ) throws(NestedError) -> Model {
   let weights = try normalised(options.weights, count: sessions.count)
-  let levels = model.configuration.cms.levels.count
+  let levels = model.configuration.levels.count
   guard options.levelMask >> UInt32(levels) == 0 else {
     throw NestedError(
       .range, "[consolidate] the mask names a level that the model lacks, it has \(levels)",

@@ -24,7 +24,7 @@ package func addGradient(
     engine.tape = tape
     defer { engine.tape = nil }
     let parameters = all.variables(tape, model.layout, addingTo: gradient)
-    let logits = try model.hope.logits(
+    let logits = try model.network.logits(
       engine, parameters, tokens: tokens + at, batch: count, length: length)
     lossSum += try rows.withTokens { (targets: Tokens) throws(NestedError) -> Double in
       let result = try engine.crossEntropy(logits, targets + at, weights: lossWeights.map { $0 + at })

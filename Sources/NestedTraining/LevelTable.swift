@@ -19,11 +19,11 @@ struct LevelTable: Sendable {
   let clock: LevelClock
 
   init(_ c: ModelConfiguration, _ layout: ParameterLayout) {
-    levels = c.cms.levels.count
-    clock = LevelClock(periods: c.cms.levels.map(\.chunk), segment: c.segment)
+    levels = c.levels.count
+    clock = LevelClock(periods: c.levels.map(\.chunk), segment: c.segment)
     var slots: [LevelSlot] = []
     for layer in 0..<c.nLayers {
-      for (l, level) in c.cms.levels.enumerated() {
+      for (l, level) in c.levels.enumerated() {
         let own = layout.entries.indices.filter {
           layout.entries[$0].layer == layer && layout.entries[$0].level == l
         }

@@ -82,6 +82,7 @@ extension Session {
     }
     try Storage.makeUnique(&state.recurrent)
     try Storage.makeUnique(&state.output)
+    try state.reserveRows(rows)
     let whole = learns && state.segmentTokens.isEmpty && rows > 1
       && table.isSegmentEnd(state.position + rows)
     // Once an engine has run this very pass, nothing is left that could fail.
@@ -91,8 +92,9 @@ extension Session {
       copy.floats.copy(from: state.recurrent.floats, count: state.recurrent.count)
       backup = copy
     }
-    let stream = HopeStream(
-      state: state.recurrent.floats, position: state.position, writes: state.learn != .off)
+    let stream = Stream(
+      state: state.recurrent.floats, rows: state.rows?.floats, capacity: state.rowCapacity,
+      position: state.position, writes: state.learn != .off)
     do throws(NestedError) {
       var open: OpenSegment? = nil
       let result: Tensor
@@ -100,11 +102,11 @@ extension Session {
         let (tape, variables, gradient) = try learnable(engine, parameters)
         engine.tape = tape
         defer { engine.tape = nil }
-        result = try model.hope.logits(
+        result = try model.network.logits(
           engine, variables, tokens: tokens, batch: 1, length: rows, stream: stream)
         open = OpenSegment(tape: tape, logits: result, gradient: gradient)
       } else {
-        result = try model.hope.logits(
+        result = try model.network.logits(
           engine, parameters, tokens: tokens, batch: 1, length: rows, stream: stream)
       }
       try addLosses(engine, result, tokens, rows, &losses, nll)
@@ -252,12 +254,14 @@ extension Session {
       let work = try engine.memory.take(start.count)
       work.floats.copy(from: start.floats, count: start.count)
       let rows = state.segmentTokens.count
-      let stream = HopeStream(state: work.floats, position: state.position - rows, writes: true)
+      let stream = Stream(
+        state: work.floats, rows: state.rows?.floats, capacity: state.rowCapacity,
+        position: state.position - rows, writes: true, keepsRows: false)
       engine.tape = tape
       defer { engine.tape = nil }
       try unsafe state.segmentTokens.withUnsafeBufferPointer { (buffer) throws(NestedError) in
         guard let base = buffer.baseAddress else { return }
-        let logits = try model.hope.logits(
+        let logits = try model.network.logits(
           engine, variables, tokens: unsafe Tokens(base), batch: 1, length: rows, stream: stream)
         try backward(tape, logits)
       }

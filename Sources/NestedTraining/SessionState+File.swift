@@ -8,7 +8,7 @@ package import NestedTensor
 /// continuing. As a delta: what its levels have learnt, alone, for a model of the same weights.
 ///
 ///     clock [3]: position, learn mode, seed (I64)
-///     recurrent [n]   output [V]   history [h]                                 the stream; not in a delta
+///     recurrent [n]   rows [r]   output [V]   history [h]                      the stream; not in a delta
 ///     segment.recurrent [n]   segment.tokens [s]   segment.sampled [s]         with learning on; not in a delta
 ///     levels.counters [L K, 6] (I64)   levels.numbers [L K, 3] (F64)
 ///     levels.{layer}.{level}.{weights, pending, optimizer}                     what a level has of its own
@@ -18,10 +18,12 @@ extension SessionState {
   /// The hash of the weights that a delta belongs to: only a delta has it.
   private static let weightsKey = "nested.weights"
 
-  private func writer() throws(NestedError) -> SafetensorsWriter {
+  /// `rows` are borrowed until the file is written.
+  private func writer(_ rows: Storage?) throws(NestedError) -> SafetensorsWriter {
     var writer = SafetensorsWriter(SessionState.identity, metadata: [fingerprint])
     try addClock(to: &writer)
     try add("recurrent", recurrent, to: &writer)
+    try add("rows", rows, to: &writer)
     try add("output", output, to: &writer)
     try writer.add("history", shape: [history.count], history)
     if let segmentStart, !segmentTokens.isEmpty {
@@ -93,19 +95,28 @@ extension SessionState {
   }
 
   private var names: [String] {
-    let count = model.configuration.cms.levels.count
+    let count = model.configuration.levels.count
     return levels.indices.map { "levels.\($0 / count).\($0 % count)" }
   }
 
   package func bytes(delta: Bool = false) throws(NestedError) -> [UInt8] {
-    try (delta ? deltaWriter() : writer()).bytes()
+    if delta { return try deltaWriter().bytes() }
+    let rows = try packedRows()
+    return try withExtendedLifetime(rows) { () throws(NestedError) in try writer(rows).bytes() }
   }
 
   package func save(
     path: FilePath, delta: Bool = false, sync: Bool = true, control: RunControl
   ) throws(NestedError) {
     try control.report("save", 0, 1, .nan)
-    try (delta ? deltaWriter() : writer()).write(to: path, sync: sync)
+    if delta {
+      try deltaWriter().write(to: path, sync: sync)
+    } else {
+      let rows = try packedRows()
+      try withExtendedLifetime(rows) { () throws(NestedError) in
+        try writer(rows).write(to: path, sync: sync)
+      }
+    }
     try control.report("save", 1, 1, .nan)
   }
 
@@ -156,22 +167,27 @@ extension SessionState {
       return values
     }
     if weights == nil {
-      guard let recurrent = try read("recurrent", model.hope.stateSize),
+      guard let recurrent = try read("recurrent", model.network.stateSize),
         let output = try read("output", vocab)
       else { throw corrupt("recurrent") }
-      guard model.hope.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
+      guard model.network.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
       self.recurrent = recurrent
+      if model.network.rowSize > 0 && position > 0 {
+        let capacity = model.network.rowCapacity(position)
+        guard let rows = try read("rows", capacity * model.network.rowSize) else { throw corrupt("rows") }
+        self.rows = rows
+      }
       self.output = output
       history = try tokens("history", atMost: 2 * SessionState.historyLimit)
       guard history.count <= position, position == 0 || !history.isEmpty else { throw corrupt("history") }
 
-      if let start = try read("segment.recurrent", model.hope.stateSize) {
+      if let start = try read("segment.recurrent", model.network.stateSize) {
         segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
         segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
         let first = position - segmentTokens.count
         guard segmentSampled.count == segmentTokens.count, first >= 0, !segmentTokens.isEmpty,
           table.clock.segmentEnd(after: first) >= position,
-          model.hope.isValidState(start.floats, position: first)
+          model.network.isValidState(start.floats, position: first)
         else { throw corrupt("segment.tokens") }
         segmentStart = start
       }

@@ -32,8 +32,11 @@ package struct SessionState {
   package internal(set) var seed: UInt64
   /// Tokens consumed: the clock i.
   package internal(set) var position = 0
-  /// Recurrent state after `position` tokens (Hope's layout).
+  /// Recurrent state after `position` tokens (`Network.stateSize`).
   var recurrent: Storage
+  /// What the layers keep of every token, such as keys and values (`Network.rowSize`); nil before the first token and
+  /// for kinds that keep nothing. Only rows before `position` count, so a pass that fails has changed nothing.
+  var rows: Storage?
   /// Logits of the last token [V]; undefined at position 0.
   var output: Storage
 
@@ -54,20 +57,20 @@ package struct SessionState {
     self.learn = learn
     self.seed = seed
     let budget = model.runtime.budget
-    recurrent = try Storage(count: model.hope.stateSize, budget: budget)
+    recurrent = try Storage(count: model.network.stateSize, budget: budget)
     output = try Storage(count: model.configuration.vocab, budget: budget)
     output.floats.fill(0, count: model.configuration.vocab)
     self.levels = [LevelState](repeating: LevelState(), count: levels)
     history.reserveCapacity(2 * SessionState.historyLimit)
     segmentTokens.reserveCapacity(model.configuration.segment)
     segmentSampled.reserveCapacity(model.configuration.segment)
-    let (hope, floats) = (model.hope, recurrent.floats)
-    model.withWeights { (_: Floats) in hope.initialize(floats, model.storageParameters()) }
+    let (network, floats) = (model.network, recurrent.floats)
+    model.withWeights { (_: Floats) in network.initialize(floats, model.storageParameters()) }
   }
 
   /// Floats that are this state's own.
   var floatCount: Int {
-    var count = recurrent.count + output.count + (segmentStart?.count ?? 0)
+    var count = recurrent.count + output.count + (rows?.count ?? 0) + (segmentStart?.count ?? 0)
     for level in levels {
       count += (level.online?.count ?? 0) + (level.pending?.count ?? 0) + (level.optimizer?.count ?? 0)
     }
@@ -79,6 +82,39 @@ package struct SessionState {
       history.removeFirst(SessionState.historyLimit)
     }
     history.append(token)
+  }
+}
+
+extension SessionState {
+  /// Tokens that `rows` has room for.
+  var rowCapacity: Int { model.network.rowSize > 0 ? (rows?.count ?? 0) / model.network.rowSize : 0 }
+
+  /// Room for the rows of `count` more tokens, this state's own.
+  mutating func reserveRows(_ count: Int) throws(NestedError) {
+    guard model.network.rowSize > 0 else { return }
+    let capacity = max(rowCapacity, model.network.rowCapacity(position + count))
+    if rows != nil && rowCapacity == capacity {
+      _ = try Storage.own(&rows, count: 0, budget: model.runtime.budget, fill: { _ in })
+    } else {
+      rows = try copyOfRows(capacity)
+    }
+  }
+
+  /// The rows that count and zeros, in room that depends on the position only: what a file holds.
+  func packedRows() throws(NestedError) -> Storage? {
+    guard model.network.rowSize > 0 && position > 0 else { return nil }
+    return try copyOfRows(model.network.rowCapacity(position))
+  }
+
+  private func copyOfRows(_ capacity: Int) throws(NestedError) -> Storage {
+    let network = model.network
+    let copy = try Storage(count: capacity * network.rowSize, budget: model.runtime.budget)
+    copy.floats.fill(0, count: copy.count)
+    if let rows {
+      network.copyRows(
+        rows.floats, capacity: rowCapacity, to: copy.floats, capacity: capacity, position: position)
+    }
+    return copy
   }
 }
 

@@ -3,16 +3,29 @@ import NestedTensor
 
 /// A Continuum Memory System, sequential variant (SPEC 3, paper eqs 70, 73): z_l = z_{l-1} + MLP_l(RMSNorm_l(z_{l-1})),
 /// fastest level first. K = 1 with swiglu is the Transformer's feed-forward.
-struct ContinuumMemory: Sendable {
+struct ContinuumMemory: FeedForward {
   private struct Level: Sendable {
     let norm: Int, gate: Int, up: Int, down: Int  // gate -1: gelu
   }
   private let levels: [Level]
   private let eps: Float
 
-  init(_ c: ModelConfiguration, _ layout: ParameterLayout, layer: Int) {
+  static func addParameters(
+    to layout: inout ParameterLayout.Builder, block layer: Int, _ c: ModelConfiguration
+  ) {
+    let width = c.dModel
+    for (l, level) in c.levels.enumerated() {
+      let path = "blocks.\(layer).cms.\(l)"
+      layout.add("\(path).norm.weight", [width], .constant(1), level: l)
+      if c.cms.mlp == .swiglu { layout.addProjection("\(path).gate.weight", level.hidden, width, level: l) }
+      layout.addProjection("\(path).up.weight", level.hidden, width, level: l)
+      layout.addOutput("\(path).down.weight", width, level.hidden, c, level: l)
+    }
+  }
+
+  init(_ c: ModelConfiguration, _ layout: ParameterLayout, block layer: Int) {
     eps = c.normEps
-    levels = c.cms.levels.indices.map { l in
+    levels = c.levels.indices.map { l in
       let path = "blocks.\(layer).cms.\(l)."
       func at(_ name: String) -> Int { layout.index(of: path + name) ?? -1 }
       return Level(
@@ -20,9 +33,8 @@ struct ContinuumMemory: Sendable {
     }
   }
 
-  /// x, y [rows, D]
-  func forward(_ engine: Engine, _ p: Parameters, _ x: Tensor) throws(NestedError) -> Tensor {
-    var z = x
+  func forward(_ engine: Engine, _ p: Parameters, _ h: Tensor) throws(NestedError) -> Tensor {
+    var z = h
     for level in levels {
       let n = try engine.rmsNorm(z, p[level.norm], eps: eps)
       let up = try engine.linear(n, p[level.up])

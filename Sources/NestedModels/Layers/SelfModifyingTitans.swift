@@ -3,8 +3,9 @@ import NestedTensor
 
 /// Self-modifying Titans as a layer (SPEC 2, paper eqs 83-97): projections, short convolutions, the scan and the gated
 /// output. Holds where its parameters stand in the layout; the weights come in with every call.
-struct SelfModifyingTitans: Sendable {
+struct SelfModifyingTitans: Mixer {
   let spec: ScanSpec
+  let width: Int  // D
   let heads: Int
   let eps: Float
   let truncate: Int  // tokens between which no gradient flows, 0 = never
@@ -12,8 +13,49 @@ struct SelfModifyingTitans: Sendable {
   let headNorm: Int, gate: Int, out: Int, etaBias: Int, alphaBias: Int
   let memories: [Int]  // in the order of ScanSpec.memoryPlaces
 
-  init(_ c: ModelConfiguration, _ layout: ParameterLayout, layer: Int) {
+  static func addParameters(
+    to layout: inout ParameterLayout.Builder, _ path: String, _ c: ModelConfiguration
+  ) {
+    let width = c.dModel
+    var inputs = ["q"]
+    var convolutions = ["q", "u"]
+    if c.memory.inputProjection != .none { inputs.append("u") }
+    if c.memory.inputProjection == .separate {
+      inputs.append("v")
+      convolutions.append("v")
+    }
+    layout.add("\(path).norm.weight", [width], .constant(1))
+    for name in inputs { layout.addProjection("\(path).\(name).weight", width, width) }
+    for name in convolutions {
+      layout.add("\(path).\(name)_conv.weight", [width, 4], .convolution(taps: 4, deviation: 0.1))
+    }
+    /// The initial state of one memory: linear w [H, outputs, d]; mlp w2 [H, F, d], then w1 [H, outputs, F].
+    func addMemory(_ name: String, outputs: Int) {
+      let path = "\(path).memory.\(name)"
+      let (heads, d, hidden) = (c.nHeads, c.headDim, c.memoryHidden)
+      switch c.memory.type {
+      case .linear: layout.add("\(path).w", [heads, outputs, d], .normal(variance: 0.01, fanIn: d))
+      case .mlp:
+        layout.add("\(path).w2", [heads, hidden, d], .normal(variance: 1, fanIn: d))
+        layout.add("\(path).w1", [heads, outputs, hidden], .normal(variance: 0.01, fanIn: hidden))
+      }
+    }
+    if c.memory.adaptiveQ { addMemory("q", outputs: c.headDim) }
+    addMemory("k", outputs: c.headDim)
+    addMemory("v", outputs: c.headDim)
+    addMemory("eta", outputs: 1)
+    layout.add("\(path).eta_bias", [c.nHeads], .constant(MemoryConfiguration.initialEtaBias))
+    addMemory("alpha", outputs: 1)
+    layout.add("\(path).alpha_bias", [c.nHeads], .constant(MemoryConfiguration.initialAlphaBias))
+    addMemory("mem", outputs: c.headDim)
+    layout.add("\(path).head_norm.weight", [width], .constant(1))
+    layout.addProjection("\(path).gate.weight", width, width)
+    layout.addOutput("\(path).out.weight", width, width, c)
+  }
+
+  init(_ c: ModelConfiguration, _ layout: ParameterLayout, path: String) {
     let m = c.memory
+    width = c.dModel
     spec = ScanSpec(
       headDim: c.headDim, hidden: m.type == .mlp ? c.memoryHidden : 0, dot: m.objective == .dot,
       delta: m.innerRule == .dgd, outerDelta: m.outerRule == .dgd && m.innerRule == .dgd,
@@ -23,8 +65,7 @@ struct SelfModifyingTitans: Sendable {
     heads = c.nHeads
     eps = c.normEps
     truncate = m.truncateBPTT * m.memoryChunk
-    let path = "blocks.\(layer).mixer."
-    func at(_ name: String) -> Int { layout.index(of: path + name) ?? -1 }
+    func at(_ name: String) -> Int { layout.index(of: "\(path).\(name)") ?? -1 }
     norm = at("norm.weight")
     q = at("q.weight")
     qConv = at("q_conv.weight")
@@ -45,28 +86,31 @@ struct SelfModifyingTitans: Sendable {
   }
 
   /// A stream's state in this layer: the last 3 inputs of each convolution, then the memories of every head.
-  var convolutions: Int { vConv >= 0 ? 3 : 2 }
-  func stateSize(width: Int) -> Int { convolutions * 3 * width + heads * spec.stateSize }
+  var stateSize: Int { tails + heads * spec.stateSize }
+  private var tails: Int { (vConv >= 0 ? 3 : 2) * 3 * width }
 
-  /// The state before the first token.
-  func initialize(_ state: Floats, width: Int, _ p: Parameters) {
-    state.fill(0, count: convolutions * 3 * width)
-    spec.initialize(state + convolutions * 3 * width, heads: heads, memories: memories.map { p[$0] })
+  func initialize(_ state: Floats, _ p: Parameters) {
+    state.fill(0, count: tails)
+    spec.initialize(state + tails, heads: heads, memories: memories.map { p[$0] })
   }
 
-  /// h = x + Mixer(RMSNorm(x)); x, h [B T, D]. With a stream, `state` is changed in place.
+  func isValid(_ state: Floats, position: Int) -> Bool {
+    (0..<heads).allSatisfy {
+      spec.isValid(state + tails + $0 * spec.stateSize, position: position)
+    }
+  }
+
   func forward(
-    _ engine: Engine, _ p: Parameters, _ x: Tensor, batch: Int, stream: HopeStream?, state: Floats?
+    _ engine: Engine, _ p: Parameters, _ x: Tensor, batch: Int, stream: LayerStream?
   ) throws(NestedError) -> Tensor {
-    let width = x.shape.last
     let n = try engine.rmsNorm(x, p[norm], eps: eps)
 
     /// silu(conv4(n W)), or silu(conv4(n)) where there is no W.
     func input(_ weight: Int, _ convolution: Int, _ slot: Int) throws(NestedError) -> Tensor {
       let projected = weight >= 0 ? try engine.linear(n, p[weight]) : n
-      let tail = state.map { $0 + slot * 3 * width }
+      let tail = stream.map { $0.state + slot * 3 * width }
       let y = try engine.shortConvolution(projected, p[convolution], batch: batch, tail: tail)
-      if let tail { advance(tail, projected, width) }
+      if let tail { advance(tail, projected) }
       return y
     }
     let rawQ = try input(q, qConv, 0)
@@ -74,10 +118,8 @@ struct SelfModifyingTitans: Sendable {
     let us = try input(u, uConv, 1)
     let uvs = vConv >= 0 ? try input(v, vConv, 2) : us
 
-    var scanStream: ScanStream? = nil
-    if let stream, let state {
-      scanStream = ScanStream(
-        state: state + convolutions * 3 * width, position: stream.position, writes: stream.writes)
+    let scanStream = stream.map {
+      ScanStream(state: $0.state + tails, position: $0.position, writes: $0.writes)
     }
     // A stream brings its memories along; their initial values are needed for fresh rows only.
     let initial = scanStream == nil ? memories.map { p[$0] } : []
@@ -90,7 +132,7 @@ struct SelfModifyingTitans: Sendable {
   }
 
   /// The convolution's last 3 inputs, oldest first.
-  private func advance(_ tail: Floats, _ x: Tensor, _ width: Int) {
+  private func advance(_ tail: Floats, _ x: Tensor) {
     let rows = x.count / width
     for j in 0..<3 {
       let row = rows - 3 + j
