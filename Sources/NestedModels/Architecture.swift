@@ -6,13 +6,17 @@ struct Architecture: Sendable {
 }
 
 extension ModelKind {
-  /// Whether this build has the kind.
-  package var isBuilt: Bool { self == .hope }
-
-  /// For a kind that is built.
-  var architecture: Architecture {
-    Architecture(mixer: SelfModifyingTitans.self, feedForward: ContinuumMemory.self)
+  /// Nil for a kind that this build does not have.
+  var architecture: Architecture? {
+    switch self {
+    case .hope: Architecture(mixer: SelfModifyingTitans.self, feedForward: ContinuumMemory.self)
+    case .hopeAttention: Architecture(mixer: Attention.self, feedForward: ContinuumMemory.self)
+    case .transformer: Architecture(mixer: Attention.self, feedForward: SwiGLU.self)
+    default: nil
+    }
   }
+
+  package var isBuilt: Bool { architecture != nil }
 
   /// Whether its blocks have a Continuum Memory System.
   package var hasLevels: Bool { self == .hope || self == .hopeAttention || self == .cms }

@@ -12,8 +12,12 @@ extension ModelConfiguration {
       throw ConfigurationError.unsupported("task \(task.rawValue)", "/task")
     }
     try validateSizes()
-    try validateMemory()
-    try validateLevels()
+    switch kind {
+    case .hope: try validateMemory()
+    case .transformer, .hopeAttention: try validateAttention()
+    default: break
+    }
+    if kind.hasLevels { try validateLevels() }
   }
 
   private func validateSizes() throws(NestedError) {
@@ -33,6 +37,13 @@ extension ModelConfiguration {
       throw ConfigurationError.invalid(
         "expected n_heads to be a multiple of n_kv_heads, got \(nHeads) and \(nKVHeads)",
         "/n_kv_heads")
+    }
+  }
+
+  private func validateAttention() throws(NestedError) {
+    if headDim % 2 != 0 {
+      throw ConfigurationError.invalid(
+        "rotary positions turn channels in pairs: expected an even head_dim, got \(headDim)", "/head_dim")
     }
   }
 

@@ -1,3 +1,5 @@
+internal import Glibc
+
 /// Everything that decides a model's architecture (SPEC 7). Sizes that follow from others
 /// (head_dim, n_heads, n_kv_heads, d_ff, a level's hidden) go on following them until they are set
 /// themselves. The values here and in the parts are the defaults of the library.
@@ -60,6 +62,11 @@ package struct ModelConfiguration: Sendable {
 
   /// F: hidden width of an mlp memory.
   package var memoryHidden: Int { memory.expansion * headDim }
+
+  /// What the channels i and i + d/2 of a head turn by from token to token: theta^(-2 i / d), [d / 2].
+  package var rotaryFrequencies: [Double] {
+    (0..<headDim / 2).map { pow(Double(ropeTheta), -2 * Double($0) / Double(headDim)) }
+  }
 
   private mutating func resolveLevels() {
     for i in storedCMS.levels.indices { storedCMS.levels[i].derivedHidden = 2 * dModel }

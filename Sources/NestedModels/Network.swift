@@ -17,16 +17,17 @@ package struct Network: Sendable {
   package let stateSize: Int
   /// Floats that a stream keeps of every token, all layers; 0 for kinds without attention.
   package let rowSize: Int
-  /// Tokens whose rows are ever looked at again; nil = all.
+  /// The last tokens whose rows are ever looked at again; nil = all.
   private let rowLimit: Int?
 
   package init(_ c: ModelConfiguration, _ layout: ParameterLayout) {
-    let architecture = c.kind.architecture
-    blocks = (0..<c.nLayers).map {
-      Block(
-        mixer: architecture.mixer.init(c, layout, path: "blocks.\($0).mixer"),
-        feedForward: architecture.feedForward.init(c, layout, block: $0))
-    }
+    blocks = c.kind.architecture.map { architecture in
+      (0..<c.nLayers).map {
+        Block(
+          mixer: architecture.mixer.init(c, layout, path: "blocks.\($0).mixer"),
+          feedForward: architecture.feedForward.init(c, layout, block: $0))
+      }
+    } ?? []
     embed = layout.index(of: "embed.weight") ?? -1
     norm = layout.index(of: "norm.weight") ?? -1
     head = layout.index(of: "head.weight") ?? embed
@@ -46,25 +47,21 @@ package struct Network: Sendable {
     }
   }
 
-  /// Room for the rows of `count` tokens: grows by doubling, up to what is ever looked at again.
-  package func rowCapacity(_ count: Int) -> Int {
-    var capacity = 64
-    while capacity < count { capacity *= 2 }
-    return rowLimit.map { min($0, capacity) } ?? capacity
-  }
+  /// How many of the last rows of a stream at `position` are ever looked at again.
+  package func rowsNeeded(_ position: Int) -> Int { min(position, rowLimit ?? position) }
 
-  /// Copies the rows of the stream's last tokens from one room to another, where both have some for them.
+  /// Copies `count` rows of every layer, from row `source` of a room of `from.capacity` tokens to row `target` of
+  /// another, or of the same with target ≤ source.
   package func copyRows(
-    _ source: Floats, capacity old: Int, to target: Floats, capacity new: Int, position: Int
+    _ count: Int, from: (floats: Floats, capacity: Int), at source: Int,
+    to: (floats: Floats, capacity: Int), at target: Int
   ) {
-    var (from, to) = (source, target)
+    var (old, new) = (from.floats, to.floats)
     for block in blocks {
       let size = block.mixer.rowSize
-      for i in max(0, position - min(old, new))..<position {
-        (to + i % new * size).copy(from: from + i % old * size, count: size)
-      }
-      from = from + old * size
-      to = to + new * size
+      for i in 0..<count { (new + (target + i) * size).copy(from: old + (source + i) * size, count: size) }
+      old = old + from.capacity * size
+      new = new + to.capacity * size
     }
   }
 
@@ -77,7 +74,7 @@ package struct Network: Sendable {
     for block in blocks {
       let part = stream.map { s in
         LayerStream(
-          state: s.state + state, rows: s.rows.map { $0 + rows }, capacity: s.capacity,
+          state: s.state + state, rows: s.rows.map { $0 + rows }, firstRow: s.firstRow,
           position: s.position, writes: s.writes, keepsRows: s.keepsRows)
       }
       x = try block.mixer.forward(engine, p, x, batch: batch, stream: part)

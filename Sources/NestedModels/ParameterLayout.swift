@@ -85,8 +85,8 @@ extension ParameterLayout {
       add("embed.weight", [c.vocab, c.dModel], embed)
       for i in 0..<c.nLayers {
         layer = i
-        architecture.mixer.addParameters(to: &self, "blocks.\(i).mixer", c)
-        architecture.feedForward.addParameters(to: &self, block: i, c)
+        architecture?.mixer.addParameters(to: &self, "blocks.\(i).mixer", c)
+        architecture?.feedForward.addParameters(to: &self, block: i, c)
       }
       layer = -1
       add("norm.weight", [c.dModel], .constant(1))

@@ -9,6 +9,8 @@ package final class Engine {
   package let memory: StoragePool
   /// Operations on tensors with a slot are recorded here.
   package var tape: Tape?
+  /// The angles of the last rotary embedding.
+  var rotationTable: RotationTable?
   /// The pass that ran last, and how many storages the pool had made by then.
   private var warm: (owner: ObjectIdentifier, rows: Int, learns: Bool, trims: Int)?
 

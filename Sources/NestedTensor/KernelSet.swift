@@ -30,6 +30,10 @@ package struct KernelSet: Sendable {
   package let crossEntropyBackward: @Sendable (Floats, Floats, Floats, Tokens, Floats, Int, Int) -> Void
   package let embeddingForward: @Sendable (Floats, Floats, Tokens, Int, Int) -> Void
   package let embeddingBackward: @Sendable (Floats, Floats, Tokens, Int, Int) -> Void
+  package let attentionForward: @Sendable (AttentionPart, Floats) -> Void
+  package let attentionBackward: @Sendable (AttentionPart, AttentionGradients, Floats) -> Void
+  package let attentionScratch: Int
+  package let rotary: @Sendable (Floats, Floats, Floats, Int, Int, Int, Bool) -> Void
   package let add: @Sendable (Floats, Floats, Floats, Int) -> Void
   package let axpy: @Sendable (Floats, Floats, Float, Int) -> Void
   package let sumOfSquares: @Sendable (Floats, Int) -> Double
@@ -82,6 +86,10 @@ package struct KernelSet: Sendable {
       crossEntropyBackward: NestedKernels.crossEntropyBackward,
       embeddingForward: NestedKernels.embeddingForward,
       embeddingBackward: NestedKernels.embeddingBackward,
+      attentionForward: NestedKernels.attentionForward,
+      attentionBackward: NestedKernels.attentionBackward,
+      attentionScratch: NestedKernels.attentionScratch,
+      rotary: { NestedKernels.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernels.add,
       axpy: NestedKernels.axpy,
       sumOfSquares: NestedKernels.sumOfSquares,
@@ -136,6 +144,10 @@ package struct KernelSet: Sendable {
       crossEntropyBackward: NestedKernelsV4.crossEntropyBackward,
       embeddingForward: NestedKernelsV4.embeddingForward,
       embeddingBackward: NestedKernelsV4.embeddingBackward,
+      attentionForward: NestedKernelsV4.attentionForward,
+      attentionBackward: NestedKernelsV4.attentionBackward,
+      attentionScratch: NestedKernelsV4.attentionScratch,
+      rotary: { NestedKernelsV4.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernelsV4.add,
       axpy: NestedKernelsV4.axpy,
       sumOfSquares: NestedKernelsV4.sumOfSquares,

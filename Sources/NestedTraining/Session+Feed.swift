@@ -94,7 +94,7 @@ extension Session {
     }
     let stream = Stream(
       state: state.recurrent.floats, rows: state.rows?.floats, capacity: state.rowCapacity,
-      position: state.position, writes: state.learn != .off)
+      firstRow: state.firstRow, position: state.position, writes: state.learn != .off)
     do throws(NestedError) {
       var open: OpenSegment? = nil
       let result: Tensor
@@ -256,7 +256,7 @@ extension Session {
       let rows = state.segmentTokens.count
       let stream = Stream(
         state: work.floats, rows: state.rows?.floats, capacity: state.rowCapacity,
-        position: state.position - rows, writes: true, keepsRows: false)
+        firstRow: state.firstRow, position: state.position - rows, writes: true, keepsRows: false)
       engine.tape = tape
       defer { engine.tape = nil }
       try unsafe state.segmentTokens.withUnsafeBufferPointer { (buffer) throws(NestedError) in

@@ -172,10 +172,11 @@ extension SessionState {
       else { throw corrupt("recurrent") }
       guard model.network.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
       self.recurrent = recurrent
-      if model.network.rowSize > 0 && position > 0 {
-        let capacity = model.network.rowCapacity(position)
-        guard let rows = try read("rows", capacity * model.network.rowSize) else { throw corrupt("rows") }
+      let kept = model.network.rowsNeeded(position)
+      if model.network.rowSize > 0 && kept > 0 {
+        guard let rows = try read("rows", kept * model.network.rowSize) else { throw corrupt("rows") }
         self.rows = rows
+        firstRow = position - kept
       }
       self.output = output
       history = try tokens("history", atMost: 2 * SessionState.historyLimit)

@@ -37,6 +37,8 @@ package struct SessionState {
   /// What the layers keep of every token, such as keys and values (`Network.rowSize`); nil before the first token and
   /// for kinds that keep nothing. Only rows before `position` count, so a pass that fails has changed nothing.
   var rows: Storage?
+  /// The position of the first token in `rows`.
+  var firstRow = 0
   /// Logits of the last token [V]; undefined at position 0.
   var output: Storage
 
@@ -89,30 +91,37 @@ extension SessionState {
   /// Tokens that `rows` has room for.
   var rowCapacity: Int { model.network.rowSize > 0 ? (rows?.count ?? 0) / model.network.rowSize : 0 }
 
-  /// Room for the rows of `count` more tokens, this state's own.
+  /// Room for the rows of `count` more tokens, this state's own. Grows so that a row is moved a few times only, however
+  /// the stream is cut.
   mutating func reserveRows(_ count: Int) throws(NestedError) {
-    guard model.network.rowSize > 0 else { return }
-    let capacity = max(rowCapacity, model.network.rowCapacity(position + count))
-    if rows != nil && rowCapacity == capacity {
+    let network = model.network
+    guard network.rowSize > 0 else { return }
+    if position + count - firstRow <= rowCapacity {
       _ = try Storage.own(&rows, count: 0, budget: model.runtime.budget, fill: { _ in })
-    } else {
-      rows = try copyOfRows(capacity)
+      return
     }
+    let kept = network.rowsNeeded(position)
+    var capacity = 64
+    while capacity < kept + max(count, kept / 2) { capacity *= 2 }
+    rows = try lastRows(kept, capacity)
+    firstRow = position - kept
   }
 
-  /// The rows that count and zeros, in room that depends on the position only: what a file holds.
+  /// The rows that are ever looked at again: what a file holds.
   func packedRows() throws(NestedError) -> Storage? {
-    guard model.network.rowSize > 0 && position > 0 else { return nil }
-    return try copyOfRows(model.network.rowCapacity(position))
+    let kept = model.network.rowsNeeded(position)
+    guard model.network.rowSize > 0 && kept > 0 else { return nil }
+    return try lastRows(kept, kept)
   }
 
-  private func copyOfRows(_ capacity: Int) throws(NestedError) -> Storage {
+  /// A copy of the last `count` rows in room for `capacity`.
+  private func lastRows(_ count: Int, _ capacity: Int) throws(NestedError) -> Storage {
     let network = model.network
     let copy = try Storage(count: capacity * network.rowSize, budget: model.runtime.budget)
-    copy.floats.fill(0, count: copy.count)
     if let rows {
       network.copyRows(
-        rows.floats, capacity: rowCapacity, to: copy.floats, capacity: capacity, position: position)
+        count, from: (rows.floats, rowCapacity), at: position - count - firstRow,
+        to: (copy.floats, capacity), at: 0)
     }
     return copy
   }

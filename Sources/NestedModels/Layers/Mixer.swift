@@ -44,8 +44,9 @@ protocol FeedForward: Sendable {
 /// A stream's state, changed in place, and where it stands.
 package struct Stream {
   package let state: Floats  // [Network.stateSize]
-  package let rows: Floats?  // [Network.rowSize · capacity], layer by layer
-  package let capacity: Int  // tokens that `rows` has room for
+  /// Layer by layer, room for the rows of `capacity` tokens, the first of them the token at position `firstRow`.
+  package let rows: Floats?
+  package let capacity: Int, firstRow: Int
   package let position: Int
   /// Whether memories are written (session modes `memory` and `on`).
   package let writes: Bool
@@ -53,24 +54,19 @@ package struct Stream {
   package let keepsRows: Bool
 
   package init(
-    state: Floats, rows: Floats? = nil, capacity: Int = 0, position: Int, writes: Bool,
+    state: Floats, rows: Floats?, capacity: Int, firstRow: Int, position: Int, writes: Bool,
     keepsRows: Bool = true
   ) {
-    self.state = state
-    self.rows = rows
-    self.capacity = capacity
-    self.position = position
-    self.writes = writes
-    self.keepsRows = keepsRows
+    (self.state, self.rows, self.capacity, self.firstRow) = (state, rows, capacity, firstRow)
+    (self.position, self.writes, self.keepsRows) = (position, writes, keepsRows)
   }
 }
 
 /// One layer's part of a stream.
 struct LayerStream {
   let state: Floats  // [Mixer.stateSize]
-  /// [capacity, Mixer.rowSize]: the row of the token at position i is i mod capacity. Nil where no rows are kept.
-  let rows: Floats?
-  let capacity: Int
+  let rows: Floats?  // [capacity, Mixer.rowSize]
+  let firstRow: Int
   let position: Int
   let writes: Bool
   let keepsRows: Bool

@@ -1,0 +1,61 @@
+import NestedBase
+import NestedModels
+import NestedTensor
+import NestedTraining
+import Oracle
+
+/// A configuration of some kind, and the oracle's mixer for it: a row here gets every check of `KindTests`.
+struct KindCase: Sendable, CustomStringConvertible {
+  let name: String
+  /// Without "vocab", "d_model" and "n_layers", which are those of `sizes`.
+  let json: String
+  let mixer: @Sendable ([String: [Num]], ScalarTape) -> any OracleStreamMixer
+  var lengths = [1, 7, 33]
+  var valueTolerance = 1e-5, gradientTolerance = 1e-4
+  /// Parameters that are not drawn at random around 0: suffix of the name → centre and deviation.
+  var special: [String: (Double, Double)] = [:]
+
+  var description: String { name }
+  static let sizes = OracleNetwork.Sizes()
+
+  var configuration: ModelConfiguration {
+    get throws {
+      let s = KindCase.sizes
+      return try ModelConfiguration(
+        json: #"{"vocab":\#(s.vocab),"d_model":\#(s.width),"n_layers":\#(s.layers),\#(json)}"#)
+    }
+  }
+
+  /// A model with lively random weights: no gradient is small by accident.
+  func model(seed: UInt64, threads: Int = 1) throws -> Model {
+    let model = try Model(runtime: Runtime(threads: threads), configuration: configuration, seed: 1)
+    var random = OracleRandom(seed)
+    try model.withMutableWeights { w in
+      for entry in model.layout.entries {
+        var (centre, deviation) = (0.0, 1 / Double(entry.shape.last ?? 1).squareRoot())
+        if entry.name.hasSuffix("norm.weight") { (centre, deviation) = (1, 0.2) }
+        if entry.name.hasSuffix("_conv.weight") { (centre, deviation) = (0.3, 0.4) }
+        if entry.name == "embed.weight" { deviation = 0.5 }
+        for (suffix, given) in special where entry.name.hasSuffix(suffix) { (centre, deviation) = given }
+        for i in 0..<entry.count { w[entry.offset + i] = Float(centre + deviation * random.normal()) }
+      }
+    }
+    return model
+  }
+
+  static let all: [KindCase] = [
+    attention("transformer", #""kind":"transformer","head_dim":8,"d_ff":24"#, .init()),
+    attention(
+      "transformer, grouped heads, window",
+      #""kind":"transformer","head_dim":4,"n_kv_heads":2,"window":5,"tie_embeddings":false,"rope_theta":100,"segment":8"#,
+      .init(heads: 4, kvHeads: 2, headDim: 4, window: 5, theta: 100)),
+    attention(
+      "hope-attention",
+      #""kind":"hope-attention","head_dim":16,"segment":4,"cms":{"levels":[{"chunk":8,"hidden":12},{"chunk":0,"hidden":8}]}"#,
+      .init(heads: 1, kvHeads: 1, headDim: 16)),
+  ]
+
+  private static func attention(_ name: String, _ json: String, _ options: OracleAttention.Options) -> KindCase {
+    KindCase(name: name, json: json) { p, _ in OracleAttention(options, p, width: sizes.width) }
+  }
+}

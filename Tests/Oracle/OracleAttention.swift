@@ -1,0 +1,71 @@
+import Glibc
+
+/// Causal softmax attention with rotary positions (SPEC 5.1), one token at a time.
+package struct OracleAttention: OracleStreamMixer {
+  package struct Options: Sendable {
+    package var heads = 2, kvHeads = 2, headDim = 8, window = 0
+    package var theta = 10000.0
+    package init(heads: Int = 2, kvHeads: Int = 2, headDim: Int = 8, window: Int = 0, theta: Double = 10000) {
+      (self.heads, self.kvHeads, self.headDim, self.window, self.theta) = (heads, kvHeads, headDim, window, theta)
+    }
+  }
+
+  private let o: Options
+  private let q: Matrix, k: Matrix, v: Matrix, out: Matrix
+  private var keys: [[Num]] = [], values: [[Num]] = []  // [T][Hkv d], keys turned
+
+  package init(_ options: Options, _ p: [String: [Num]], width: Int) {
+    o = options
+    func matrix(_ name: String, _ rows: Int) -> Matrix { Matrix(rows, width, p["\(name).weight"]!) }
+    (q, k, v) = (matrix("q", width), matrix("k", o.kvHeads * o.headDim), matrix("v", o.kvHeads * o.headDim))
+    out = matrix("out", width)
+  }
+
+  package mutating func step(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
+    let d = o.headDim
+    let query = turn(tape, tape.apply(q, n), position)
+    keys.append(turn(tape, tape.apply(k, n), position))
+    values.append(tape.apply(v, n))
+    let first = o.window > 0 ? max(0, position - o.window + 1) : 0
+    var mixed: [Num] = []
+    for head in 0..<o.heads {
+      let own = Array(query[head * d..<(head + 1) * d])
+      let shared = head / (o.heads / o.kvHeads) * d
+      let scores = (first...position).map {
+        tape.scale(tape.dot(own, Array(keys[$0][shared..<shared + d])), 1 / Double(d).squareRoot())
+      }
+      let weights = tape.softmax(scores)
+      for c in 0..<d {
+        mixed.append(tape.dot(weights, (first...position).map { values[$0][shared + c] }))
+      }
+    }
+    return tape.apply(out, mixed)
+  }
+
+  /// Channels i and i + d/2 of each head turn by position · theta^(-2 i / d).
+  private func turn(_ tape: ScalarTape, _ x: [Num], _ position: Int) -> [Num] {
+    let d = o.headDim, half = d / 2
+    var y = x
+    for head in 0..<x.count / d {
+      for i in 0..<half {
+        let angle = Double(position) * pow(o.theta, -2 * Double(i) / Double(d))
+        let (a, b) = (x[head * d + i], x[head * d + half + i])
+        y[head * d + i] = tape.subtract(tape.scale(a, cos(angle)), tape.scale(b, sin(angle)))
+        y[head * d + half + i] = tape.add(tape.scale(b, cos(angle)), tape.scale(a, sin(angle)))
+      }
+    }
+    return y
+  }
+}
+
+extension ScalarTape {
+  package func softmax(_ x: [Num]) -> [Num] {
+    let top = x.reduce(-Double.infinity) { max($0, $1.value) }
+    let sum = x.reduce(0) { $0 + exp($1.value - top) }
+    let p = x.map { exp($0.value - top) / sum }
+    return x.indices.map { i in
+      for j in x.indices { edge(x[j], p[i] * ((i == j ? 1 : 0) - p[j])) }
+      return close(p[i])
+    }
+  }
+}
