@@ -12,6 +12,8 @@ extension ModelKind {
     case .hope: Architecture(mixer: SelfModifyingTitans.self, feedForward: ContinuumMemory.self)
     case .hopeAttention: Architecture(mixer: Attention.self, feedForward: ContinuumMemory.self)
     case .transformer: Architecture(mixer: Attention.self, feedForward: SwiGLU.self)
+    case .retnet: Architecture(mixer: Retention.self, feedForward: RetNetFeedForward.self)
+    case .deltanet, .gatedDeltanet: Architecture(mixer: DeltaNet.self, feedForward: SwiGLU.self)
     default: nil
     }
   }

@@ -1,3 +1,4 @@
+internal import Glibc
 package import NestedBase
 
 extension ParameterLayout {
@@ -20,6 +21,13 @@ extension ParameterLayout {
     case .convolution(let taps, let deviation):
       for i in 0..<entry.count {
         values[i] = i % taps == taps - 1 ? 1 : deviation * Float(random.normal(at: UInt64(i)))
+      }
+    case .logarithmOfUniform(let top):
+      for i in 0..<entry.count { values[i] = Float(log(top * random.uniform(at: UInt64(i)))) }
+    case .timeStep(let low, let high):
+      for i in 0..<entry.count {
+        let step = low * pow(high / low, random.uniform(at: UInt64(i)))
+        values[i] = Float(log(expm1(step)))  // softplus of it is the step
       }
     }
   }

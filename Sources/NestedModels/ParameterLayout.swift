@@ -19,6 +19,10 @@ package enum InitialValue: Equatable, Sendable {
   case normal(deviation: Float)
   /// The last of `taps`, which is the current token's, is 1; the others are normal.
   case convolution(taps: Int, deviation: Float)
+  /// ln of a number between 0 and `below`.
+  case logarithmOfUniform(below: Double)
+  /// What softplus makes a step of: the step is log-uniform (Gated DeltaNet, Mamba).
+  case timeStep(from: Double, to: Double)
 
   /// Variance `variance / fanIn`.
   static func normal(variance: Double, fanIn: Int) -> InitialValue {

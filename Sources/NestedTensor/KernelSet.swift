@@ -33,6 +33,10 @@ package struct KernelSet: Sendable {
   package let attentionForward: @Sendable (AttentionPart, Floats) -> Void
   package let attentionBackward: @Sendable (AttentionPart, AttentionGradients, Floats) -> Void
   package let attentionScratch: Int
+  package let linearMemoryForward: @Sendable (LinearMemoryPart, Floats, Floats?, Floats) -> Void
+  package let linearMemoryBackward: @Sendable (LinearMemoryPart, LinearMemoryGradients, Floats, Floats) -> Void
+  package let linearMemoryScratch: @Sendable (Int, Int) -> Int
+  package let memoryStretch: Int
   package let rotary: @Sendable (Floats, Floats, Floats, Int, Int, Int, Bool) -> Void
   package let add: @Sendable (Floats, Floats, Floats, Int) -> Void
   package let axpy: @Sendable (Floats, Floats, Float, Int) -> Void
@@ -89,6 +93,10 @@ package struct KernelSet: Sendable {
       attentionForward: NestedKernels.attentionForward,
       attentionBackward: NestedKernels.attentionBackward,
       attentionScratch: NestedKernels.attentionScratch,
+      linearMemoryForward: { NestedKernels.linearMemoryForward($0, state: $1, kept: $2, scratch: $3) },
+      linearMemoryBackward: { NestedKernels.linearMemoryBackward($0, $1, kept: $2, scratch: $3) },
+      linearMemoryScratch: { NestedKernels.linearMemoryScratch(d: $0, e: $1) },
+      memoryStretch: NestedKernels.memoryStretch,
       rotary: { NestedKernels.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernels.add,
       axpy: NestedKernels.axpy,
@@ -147,6 +155,10 @@ package struct KernelSet: Sendable {
       attentionForward: NestedKernelsV4.attentionForward,
       attentionBackward: NestedKernelsV4.attentionBackward,
       attentionScratch: NestedKernelsV4.attentionScratch,
+      linearMemoryForward: { NestedKernelsV4.linearMemoryForward($0, state: $1, kept: $2, scratch: $3) },
+      linearMemoryBackward: { NestedKernelsV4.linearMemoryBackward($0, $1, kept: $2, scratch: $3) },
+      linearMemoryScratch: { NestedKernelsV4.linearMemoryScratch(d: $0, e: $1) },
+      memoryStretch: NestedKernelsV4.memoryStretch,
       rotary: { NestedKernelsV4.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernelsV4.add,
       axpy: NestedKernelsV4.axpy,

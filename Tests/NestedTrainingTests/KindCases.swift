@@ -53,6 +53,16 @@ struct KindCase: Sendable, CustomStringConvertible {
       "hope-attention",
       #""kind":"hope-attention","head_dim":16,"segment":4,"cms":{"levels":[{"chunk":8,"hidden":12},{"chunk":0,"hidden":8}]}"#,
       .init(heads: 1, kvHeads: 1, headDim: 16)),
+    KindCase(name: "retnet", json: #""kind":"retnet","head_dim":8"#) { p, _ in
+      OracleRetention(p, width: sizes.width, heads: 2)
+    },
+    KindCase(name: "deltanet", json: #""kind":"deltanet","head_dim":8,"d_ff":24"#) { p, _ in
+      OracleDeltaNet(p, width: sizes.width, heads: 2)
+    },
+    KindCase(
+      name: "gated-deltanet", json: #""kind":"gated-deltanet","head_dim":4,"d_ff":24"#,
+      mixer: { p, _ in OracleDeltaNet(p, width: sizes.width, heads: 4) },
+      special: ["a_log": (0.5, 0.5), "dt_bias": (-2, 1)]),
   ]
 
   private static func attention(_ name: String, _ json: String, _ options: OracleAttention.Options) -> KindCase {

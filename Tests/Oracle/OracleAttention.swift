@@ -23,8 +23,8 @@ package struct OracleAttention: OracleStreamMixer {
 
   package mutating func step(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
     let d = o.headDim
-    let query = turn(tape, tape.apply(q, n), position)
-    keys.append(turn(tape, tape.apply(k, n), position))
+    let query = tape.rotate(tape.apply(q, n), d, position, theta: o.theta)
+    keys.append(tape.rotate(tape.apply(k, n), d, position, theta: o.theta))
     values.append(tape.apply(v, n))
     let first = o.window > 0 ? max(0, position - o.window + 1) : 0
     var mixed: [Num] = []
@@ -40,21 +40,6 @@ package struct OracleAttention: OracleStreamMixer {
       }
     }
     return tape.apply(out, mixed)
-  }
-
-  /// Channels i and i + d/2 of each head turn by position · theta^(-2 i / d).
-  private func turn(_ tape: ScalarTape, _ x: [Num], _ position: Int) -> [Num] {
-    let d = o.headDim, half = d / 2
-    var y = x
-    for head in 0..<x.count / d {
-      for i in 0..<half {
-        let angle = Double(position) * pow(o.theta, -2 * Double(i) / Double(d))
-        let (a, b) = (x[head * d + i], x[head * d + half + i])
-        y[head * d + i] = tape.subtract(tape.scale(a, cos(angle)), tape.scale(b, sin(angle)))
-        y[head * d + half + i] = tape.add(tape.scale(b, cos(angle)), tape.scale(a, sin(angle)))
-      }
-    }
-    return y
   }
 }
 

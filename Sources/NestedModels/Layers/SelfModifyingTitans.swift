@@ -9,7 +9,8 @@ struct SelfModifyingTitans: Mixer {
   let heads: Int
   let eps: Float
   let truncate: Int  // tokens between which no gradient flows, 0 = never
-  let norm: Int, q: Int, qConv: Int, u: Int, uConv: Int, v: Int, vConv: Int  // -1: not there
+  let q: ConvolvedProjection?, u: ConvolvedProjection?, v: ConvolvedProjection?  // v nil: u in its place
+  let norm: Int
   let headNorm: Int, gate: Int, out: Int, etaBias: Int, alphaBias: Int
   let memories: [Int]  // in the order of ScanSpec.memoryPlaces
 
@@ -27,7 +28,7 @@ struct SelfModifyingTitans: Mixer {
     layout.add("\(path).norm.weight", [width], .constant(1))
     for name in inputs { layout.addProjection("\(path).\(name).weight", width, width) }
     for name in convolutions {
-      layout.add("\(path).\(name)_conv.weight", [width, 4], .convolution(taps: 4, deviation: 0.1))
+      ConvolvedProjection.addConvolution(to: &layout, "\(path).\(name)", width)
     }
     /// The initial state of one memory: linear w [H, outputs, d]; mlp w2 [H, F, d], then w1 [H, outputs, F].
     func addMemory(_ name: String, outputs: Int) {
@@ -67,12 +68,9 @@ struct SelfModifyingTitans: Mixer {
     truncate = m.truncateBPTT * m.memoryChunk
     func at(_ name: String) -> Int { layout.index(of: "\(path).\(name)") ?? -1 }
     norm = at("norm.weight")
-    q = at("q.weight")
-    qConv = at("q_conv.weight")
-    u = at("u.weight")
-    uConv = at("u_conv.weight")
-    v = at("v.weight")
-    vConv = at("v_conv.weight")
+    q = ConvolvedProjection(layout, path: "\(path).q", width: c.dModel)
+    u = ConvolvedProjection(layout, path: "\(path).u", width: c.dModel)
+    v = ConvolvedProjection(layout, path: "\(path).v", width: c.dModel)
     headNorm = at("head_norm.weight")
     gate = at("gate.weight")
     out = at("out.weight")
@@ -87,7 +85,7 @@ struct SelfModifyingTitans: Mixer {
 
   /// A stream's state in this layer: the last 3 inputs of each convolution, then the memories of every head.
   var stateSize: Int { tails + heads * spec.stateSize }
-  private var tails: Int { (vConv >= 0 ? 3 : 2) * 3 * width }
+  private var tails: Int { (v == nil ? 2 : 3) * 3 * width }
 
   func initialize(_ state: Floats, _ p: Parameters) {
     state.fill(0, count: tails)
@@ -105,18 +103,13 @@ struct SelfModifyingTitans: Mixer {
   ) throws(NestedError) -> Tensor {
     let n = try engine.rmsNorm(x, p[norm], eps: eps)
 
-    /// silu(conv4(n W)), or silu(conv4(n)) where there is no W.
-    func input(_ weight: Int, _ convolution: Int, _ slot: Int) throws(NestedError) -> Tensor {
-      let projected = weight >= 0 ? try engine.linear(n, p[weight]) : n
-      let tail = stream.map { $0.state + slot * 3 * width }
-      let y = try engine.shortConvolution(projected, p[convolution], batch: batch, tail: tail)
-      if let tail { advance(tail, projected) }
-      return y
+    func input(_ projection: ConvolvedProjection?, _ slot: Int) throws(NestedError) -> Tensor? {
+      try projection?.forward(
+        engine, p, n, batch: batch, tail: stream.map { $0.state + slot * 3 * width })
     }
-    let rawQ = try input(q, qConv, 0)
+    guard let rawQ = try input(q, 0), let us = try input(u, 1) else { return x }
     let queries = spec.adaptiveQ ? rawQ : try engine.l2Norm(rawQ, heads: heads)
-    let us = try input(u, uConv, 1)
-    let uvs = vConv >= 0 ? try input(v, vConv, 2) : us
+    let uvs = try input(v, 2) ?? us
 
     let scanStream = stream.map {
       ScanStream(state: $0.state + tails, position: $0.position, writes: $0.writes)
@@ -129,15 +122,5 @@ struct SelfModifyingTitans: Mixer {
     let gated = try engine.gatedHeadNorm(
       o, p[headNorm], try engine.linear(n, p[gate]), heads: heads, eps: eps)
     return try engine.residual(x, try engine.linear(gated, p[out]))
-  }
-
-  /// The convolution's last 3 inputs, oldest first.
-  private func advance(_ tail: Floats, _ x: Tensor) {
-    let rows = x.count / width
-    for j in 0..<3 {
-      let row = rows - 3 + j
-      (tail + j * width).copy(
-        from: row >= 0 ? x.floats + row * width : tail + (row + 3) * width, count: width)
-    }
   }
 }
