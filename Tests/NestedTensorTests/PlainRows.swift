@@ -3,7 +3,7 @@ import NestedTensor
 // Plain operations: arithmetic and matrix products. Their pullbacks are plain operations, hence `twice`.
 
 extension OpRow {
-  static let all: [OpRow] = arithmetic + products + layout + fused + tokenRows + scans
+  static let all: [OpRow] = arithmetic + products + layout + fused + tokenRows + sequences + scans
 
   /// An operation on the elements of one vector of n.
   private static func unary(
