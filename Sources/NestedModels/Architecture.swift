@@ -14,6 +14,7 @@ extension ModelKind {
     case .transformer: Architecture(mixer: Attention.self, feedForward: SwiGLU.self)
     case .retnet: Architecture(mixer: Retention.self, feedForward: RetNetFeedForward.self)
     case .deltanet, .gatedDeltanet: Architecture(mixer: DeltaNet.self, feedForward: SwiGLU.self)
+    case .srwm: Architecture(mixer: SelfReferentialMatrix.self, feedForward: SwiGLU.self)
     default: nil
     }
   }

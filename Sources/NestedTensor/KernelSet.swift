@@ -37,6 +37,10 @@ package struct KernelSet: Sendable {
   package let linearMemoryBackward: @Sendable (LinearMemoryPart, LinearMemoryGradients, Floats, Floats) -> Void
   package let linearMemoryScratch: @Sendable (Int, Int) -> Int
   package let memoryStretch: Int
+  package let selfReferentialForward: @Sendable (SelfReferentialPart, Floats, Floats?, Floats) -> Void
+  package let selfReferentialBackward:
+    @Sendable (SelfReferentialPart, Floats, Floats, Floats, Floats, Floats) -> Void
+  package let selfReferentialScratch: @Sendable (Int) -> Int
   package let rotary: @Sendable (Floats, Floats, Floats, Int, Int, Int, Bool) -> Void
   package let add: @Sendable (Floats, Floats, Floats, Int) -> Void
   package let axpy: @Sendable (Floats, Floats, Float, Int) -> Void
@@ -97,6 +101,11 @@ package struct KernelSet: Sendable {
       linearMemoryBackward: { NestedKernels.linearMemoryBackward($0, $1, kept: $2, scratch: $3) },
       linearMemoryScratch: { NestedKernels.linearMemoryScratch(d: $0, e: $1) },
       memoryStretch: NestedKernels.memoryStretch,
+      selfReferentialForward: { NestedKernels.selfReferentialForward($0, state: $1, kept: $2, scratch: $3) },
+      selfReferentialBackward: {
+        NestedKernels.selfReferentialBackward($0, dY: $1, dx: $2, dState: $3, kept: $4, scratch: $5)
+      },
+      selfReferentialScratch: { NestedKernels.selfReferentialScratch(d: $0) },
       rotary: { NestedKernels.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernels.add,
       axpy: NestedKernels.axpy,
@@ -159,6 +168,11 @@ package struct KernelSet: Sendable {
       linearMemoryBackward: { NestedKernelsV4.linearMemoryBackward($0, $1, kept: $2, scratch: $3) },
       linearMemoryScratch: { NestedKernelsV4.linearMemoryScratch(d: $0, e: $1) },
       memoryStretch: NestedKernelsV4.memoryStretch,
+      selfReferentialForward: { NestedKernelsV4.selfReferentialForward($0, state: $1, kept: $2, scratch: $3) },
+      selfReferentialBackward: {
+        NestedKernelsV4.selfReferentialBackward($0, dY: $1, dx: $2, dState: $3, kept: $4, scratch: $5)
+      },
+      selfReferentialScratch: { NestedKernelsV4.selfReferentialScratch(d: $0) },
       rotary: { NestedKernelsV4.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernelsV4.add,
       axpy: NestedKernelsV4.axpy,

@@ -63,6 +63,10 @@ struct KindCase: Sendable, CustomStringConvertible {
       name: "gated-deltanet", json: #""kind":"gated-deltanet","head_dim":4,"d_ff":24"#,
       mixer: { p, _ in OracleDeltaNet(p, width: sizes.width, heads: 4) },
       special: ["a_log": (0.5, 0.5), "dt_bias": (-2, 1)]),
+    KindCase(
+      name: "srwm", json: #""kind":"srwm","head_dim":8,"d_ff":24"#,
+      mixer: { p, _ in OracleSelfReferential(p, width: sizes.width, heads: 2) },
+      special: ["memory.y.w": (0, 1), "memory.q.w": (0, 2), "memory.k.w": (0, 2), "memory.b.w": (-1, 2)]),
   ]
 
   private static func attention(_ name: String, _ json: String, _ options: OracleAttention.Options) -> KindCase {
