@@ -15,6 +15,7 @@ extension ModelKind {
     case .retnet: Architecture(mixer: Retention.self, feedForward: RetNetFeedForward.self)
     case .deltanet, .gatedDeltanet: Architecture(mixer: DeltaNet.self, feedForward: SwiGLU.self)
     case .srwm: Architecture(mixer: SelfReferentialMatrix.self, feedForward: SwiGLU.self)
+    case .tttLinear, .tttMLP: Architecture(mixer: TestTimeTraining.self, feedForward: SwiGLU.self)
     default: nil
     }
   }

@@ -14,7 +14,7 @@ extension ModelConfiguration {
     try validateSizes()
     switch kind {
     case .hope: try validateMemory()
-    case .transformer, .hopeAttention, .retnet: try validateAttention()
+    case .transformer, .hopeAttention, .retnet, .tttLinear, .tttMLP: try validateAttention()
     default: break
     }
     if kind.hasLevels { try validateLevels() }

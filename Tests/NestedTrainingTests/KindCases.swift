@@ -64,6 +64,18 @@ struct KindCase: Sendable, CustomStringConvertible {
       mixer: { p, _ in OracleDeltaNet(p, width: sizes.width, heads: 4) },
       special: ["a_log": (0.5, 0.5), "dt_bias": (-2, 1)]),
     KindCase(
+      name: "ttt-linear", json: #""kind":"ttt-linear","head_dim":8,"d_ff":24"#,
+      mixer: { p, _ in OracleTestTimeTraining(p, width: sizes.width, heads: 2, mlp: false) },
+      lengths: [1, 7, 16, 37], special: ["memory.w1": (0, 0.3), "memory.b1": (0, 0.2), "token_offset": (0, 0.1)]),
+    KindCase(
+      name: "ttt-mlp", json: #""kind":"ttt-mlp","head_dim":8,"d_ff":24"#,
+      mixer: { p, _ in OracleTestTimeTraining(p, width: sizes.width, heads: 2, mlp: true) },
+      lengths: [1, 7, 37],
+      special: [
+        "memory.w1": (0, 0.4), "memory.w2": (0, 0.3), "memory.b1": (0, 0.2), "memory.b2": (0, 0.2),
+        "token_offset": (0, 0.1),
+      ]),
+    KindCase(
       name: "srwm", json: #""kind":"srwm","head_dim":8,"d_ff":24"#,
       mixer: { p, _ in OracleSelfReferential(p, width: sizes.width, heads: 2) },
       special: ["memory.y.w": (0, 1), "memory.q.w": (0, 2), "memory.k.w": (0, 2), "memory.b.w": (-1, 2)]),
