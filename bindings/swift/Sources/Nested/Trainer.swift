@@ -61,8 +61,7 @@ public struct Trainer: Sendable {
 
     func call(_ body: (OpaquePointer) -> nested_status) throws(NestedError) {
       try lock.holding { () throws(NestedError) in
-        hook?.failure.error = nil
-        try check(unsafe handle.use(body), underlying: hook?.failure.error)
+        try check(unsafe handle.use(body))
       }
     }
 
@@ -72,7 +71,6 @@ public struct Trainer: Sendable {
     ) throws(NestedError) {
       try lock.holding { () throws(NestedError) in
         let failure = hook?.failure ?? Failure()
-        failure.error = nil
         let status = unsafe run.status(failure) { run in
           unsafe handle.use { unsafe body($0, run) }
         }
