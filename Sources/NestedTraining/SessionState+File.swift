@@ -104,9 +104,10 @@ extension SessionState {
   package func save(
     path: FilePath, delta: Bool = false, sync: Bool = true, control: RunControl
   ) throws(NestedError) {
-    try control.report("save", 0, 1, .nan)
-    try (delta ? deltaWriter() : writer()).write(to: path, sync: sync)
-    try control.report("save", 1, 1, .nan)
+    let writer = try delta ? deltaWriter() : writer()
+    try writer.write(to: path, sync: sync) { done, total throws(NestedError) in
+      try control.report("save", done, total, .nan)
+    }
   }
 
   package init(model: Model, bytes: [UInt8]) throws(NestedError) {
