@@ -127,6 +127,19 @@ demo: needs-demo lib
 test: needs-test cli
 	@python3 Tests/run.py $(SUITES)
 
+# What `make test` has a slice of (Tests/sanitize, Tests/fuzz): `make asan PROGRAMS="threads forks"` runs some programs,
+# `make fuzz TIME=3600 TARGET=model_file` fuzzes one target for an hour.
+TIME     ?= 60
+TARGET   ?=
+PROGRAMS ?=
+.PHONY: asan tsan valgrind fuzz
+asan tsan: needs-build
+	@python3 Tests/sanitize/run.py $@ $(PROGRAMS)
+valgrind: needs-test lib
+	@python3 Tests/sanitize/run.py $@ $(PROGRAMS)
+fuzz: needs-build
+	@python3 Tests/fuzz/run.py fuzz $(TIME) $(TARGET)
+
 # Clients of the library: their own build, linked with the library that would be installed, and Swift inside, so that
 # they run where there is no Swift. $(call client,PRODUCT)
 client = NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --static-swift-stdlib \

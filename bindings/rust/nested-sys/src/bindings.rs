@@ -156,6 +156,7 @@ pub type nested_token_fn = Option<unsafe extern "C" fn(*mut c_void, *const neste
 #[derive(Clone, Copy, Debug)]
 pub struct nested_error {
     pub struct_size: u32,
+    /// NESTED_E_\*
     pub status: nested_status,
     /// errno, or 0
     pub os_error: i32,
@@ -199,10 +200,15 @@ layout!(nested_error is 48:
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_view {
+    /// the first element
     pub data: *mut c_void,
+    /// NESTED_F32, ...
     pub dtype: i32,
+    /// at most NESTED_MAX_DIMS
     pub ndim: i32,
+    /// extents, \[ndim]
     pub shape: [i64; 6],
+    /// bytes, \[ndim]; all 0 = dense
     pub strides: [i64; 6],
 }
 layout!(nested_view is 112:
@@ -213,13 +219,19 @@ layout!(nested_view is 112:
     strides at 64 is 48
 );
 
+/// The same for data that is only read.  FROZEN.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_cview {
+    /// the first element
     pub data: *const c_void,
+    /// NESTED_F32, ...
     pub dtype: i32,
+    /// at most NESTED_MAX_DIMS
     pub ndim: i32,
+    /// extents, \[ndim]
     pub shape: [i64; 6],
+    /// bytes, \[ndim]; all 0 = dense
     pub strides: [i64; 6],
 }
 layout!(nested_cview is 112:
@@ -230,6 +242,7 @@ layout!(nested_cview is 112:
     strides at 64 is 48
 );
 
+/// What a log callback is told.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_log_record {
@@ -258,6 +271,7 @@ layout!(nested_log_record is 24:
     message at 16 is 8
 );
 
+/// Of nested_context_create().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_context_options {
@@ -293,6 +307,7 @@ layout!(nested_context_options is 40:
     log_user at 32 is 8
 );
 
+/// Of nested_context_memory().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_memory_stats {
@@ -325,6 +340,7 @@ layout!(nested_memory_stats is 40:
     n_allocations at 32 is 8
 );
 
+/// What a progress callback is told.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_progress {
@@ -394,6 +410,7 @@ layout!(nested_run is 32:
     user at 24 is 8
 );
 
+/// Of nested_model_get_info().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_model_info {
@@ -402,15 +419,21 @@ pub struct nested_model_info {
     pub kind: i32,
     /// NESTED_KIND_\*, NESTED_TASK_\*
     pub task: i32,
+    /// blocks
     pub n_layers: i32,
     /// CMS levels per layer
     pub n_levels: i32,
     /// of the weights: NESTED_F32
     pub dtype: i32,
+    /// token ids, width
     pub vocab: i64,
+    /// token ids, width
     pub d_model: i64,
+    /// named tensors
     pub n_tensors: u64,
+    /// elements and bytes of all of them
     pub n_params: u64,
+    /// elements and bytes of all of them
     pub weight_bytes: u64,
     /// grows with each change of the weights
     pub version: u64,
@@ -442,18 +465,23 @@ layout!(nested_model_info is 80:
     fingerprint at 72 is 8
 );
 
+/// One named tensor of a model.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_tensor_info {
     pub struct_size: u32,
+    /// NESTED_F32, ...; dimensions
     pub dtype: i32,
+    /// NESTED_F32, ...; dimensions
     pub ndim: i32,
     /// -1 when not applicable
     pub layer: i32,
     /// -1 when not applicable
     pub level: i32,
     pub reserved: i32,
+    /// extents, \[ndim]
     pub shape: [i64; 6],
+    /// their product
     pub n_elements: u64,
     /// first element in the flat parameter and
     /// gradient order
@@ -525,6 +553,7 @@ layout!(nested_batch is 48:
     weights at 40 is 8
 );
 
+/// Loss of a batch.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_eval {
@@ -554,6 +583,7 @@ layout!(nested_eval is 32:
     n_targets at 24 is 8
 );
 
+/// One optimizer step.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_step {
@@ -599,6 +629,7 @@ layout!(nested_step is 64:
     lr at 56 is 8
 );
 
+/// Of nested_trainer_fit().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_fit {
@@ -632,6 +663,7 @@ layout!(nested_fit is 40:
     last_loss at 32 is 8
 );
 
+/// Of nested_session_create().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_session_options {
@@ -656,6 +688,7 @@ layout!(nested_session_options is 16:
     seed at 8 is 8
 );
 
+/// Of nested_session_get_info().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_session_info {
@@ -664,6 +697,7 @@ pub struct nested_session_info {
     pub learn: i32,
     /// tokens consumed
     pub position: i64,
+    /// for sampling
     pub seed: u64,
     /// memory that is this session's own
     pub state_bytes: u64,
@@ -694,6 +728,7 @@ layout!(nested_session_info is 56:
     model_version at 48 is 8
 );
 
+/// Of nested_session_feed().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_feed {
@@ -724,6 +759,7 @@ layout!(nested_feed is 32:
     n_updates at 24 is 8
 );
 
+/// How nested_session_generate() chooses a token.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_sampling {
@@ -741,8 +777,9 @@ pub struct nested_sampling {
     /// tokens looked back on; 0 = 64
     pub repetition_window: i64,
     /// \[n_stop_tokens]; a stop token is
-    pub stop_tokens: *const i32,
     /// emitted and fed, then the call ends
+    pub stop_tokens: *const i32,
+    /// 0 = none
     pub n_stop_tokens: u64,
     /// \[vocab] or NULL
     pub logit_bias: *const f32,
@@ -769,10 +806,12 @@ layout!(nested_sampling is 72:
     logit_bias at 64 is 8
 );
 
+/// What a token callback is told.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_token_event {
     pub struct_size: u32,
+    /// chosen and read
     pub token: i32,
     /// 0-based in this call
     pub index: i64,
@@ -795,11 +834,14 @@ layout!(nested_token_event is 24:
     logprob at 16 is 8
 );
 
+/// State of one CMS level of one layer of a session.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_level {
     pub struct_size: u32,
+    /// which one; level 0 is the fastest
     pub layer: i32,
+    /// which one; level 0 is the fastest
     pub level: i32,
     /// 1 = never updates online
     pub frozen: i32,
@@ -809,9 +851,11 @@ pub struct nested_level {
     pub last_update: i64,
     /// position of the next one, -1 = never
     pub next_update: i64,
+    /// so far
     pub n_updates: u64,
     /// updates dropped because they were not finite
     pub n_skipped: u64,
+    /// parameters
     pub n_params: u64,
     /// effective inner learning rate
     pub lr: f64,
@@ -821,6 +865,7 @@ pub struct nested_level {
     pub delta_norm: f64,
     /// of the last update, before clipping
     pub last_grad_norm: f64,
+    /// of the change of the weights
     pub last_update_norm: f64,
     /// of the gradient collected since last_update
     pub pending_norm: f64,
@@ -853,6 +898,7 @@ layout!(nested_level is 112:
     pending_norm at 104 is 8
 );
 
+/// Of nested_session_level_control().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_level_control {
@@ -878,6 +924,7 @@ layout!(nested_level_control is 16:
     lr_scale at 8 is 8
 );
 
+/// Of nested_model_consolidate().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct nested_consolidation {
@@ -1105,7 +1152,7 @@ extern "C" {
         dst: *const nested_view,
     ) -> nested_status;
     /// Attaches an optimizer to a model: one trainer per model at a time
-    /// (E_EXISTS).  options: JSON, NULL = {}.  Keys, with their defaults:
+    /// (E_EXISTS).  options: JSON, NULL or empty = {}.  Keys, with their defaults:
     /// {"optimizer":"adamw","lr":3e-3,"betas":\[0.9,0.95],"eps":1e-8,
     /// "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
     /// "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1}}
