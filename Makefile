@@ -28,7 +28,7 @@ NESTED_OPENBLAS ?= $(STATIC)/openblas-pthread/libopenblas.a
 NESTED_JANSSON  ?= $(STATIC)/libjansson.a
 export NESTED_OPENBLAS NESTED_JANSSON
 
-.PHONY: all lib demo test bench ablation install uninstall clean format needs-build needs-test needs-demo
+.PHONY: all lib cli manual demo test bench ablation install uninstall dist doc clean format needs-build needs-test needs-demo
 .DEFAULT_GOAL := all
 
 all: lib
@@ -67,10 +67,24 @@ needs-build:
 	  exit 1; }
 	$(call need,$(NESTED_OPENBLAS)=libopenblas-pthread-dev $(NESTED_JANSSON)=libjansson-dev strip=binutils)
 
-needs-test: needs-build
-	$(call need,gcc=gcc g++=g++ objdump=binutils python3=python3 pkg-config=pkg-config cmake=cmake)
+needs-test: needs-build needs-rust
+	$(call need,gcc=gcc g++=g++ objdump=binutils python3=python3 pkg-config=pkg-config cmake=cmake \
+	  abidiff=abigail-tools valgrind=valgrind doxygen=doxygen)
 	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory needs-venv
 	@$(MAKE) --no-print-directory $(VENV)/ready
+
+# Debian 12 has an old cargo, and a newer one under the name of cargo-web.
+.PHONY: needs-rust needs-cargo needs-cargo-web
+needs-rust:
+	@command -v cargo >/dev/null 2>&1 || $(MAKE) --no-print-directory needs-cargo-web || \
+	  $(MAKE) --no-print-directory needs-cargo
+	@minor=$$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'); [ "$${minor:-0}" -ge 77 ] || { \
+	  echo "The tests of bindings/rust need cargo 1.77 or later, and this is $$(cargo --version): https://rustup.rs" >&2; \
+	  exit 1; }
+needs-cargo:
+	$(call need,cargo=cargo)
+needs-cargo-web:
+	$(call need,cargo=cargo-web)
 
 .PHONY: needs-venv
 needs-venv:
@@ -110,16 +124,52 @@ demo: needs-demo lib
 	  $(or $(PYTHON),/usr/bin/python3) examples/python/demo.py \
 	  $(if $(TEXT),--text '$(TEXT)') $(if $(STREAM),--stream '$(STREAM)')
 
-test: needs-test lib
+test: needs-test cli
 	@python3 Tests/run.py $(SUITES)
 
-# The benchmarks are clients: their own build, linked with the library that would be installed.
+# What `make test` has a slice of (Tests/sanitize, Tests/fuzz): `make asan PROGRAMS="threads forks"` runs some programs,
+# `make fuzz TIME=3600 TARGET=model_file` fuzzes one target for an hour.
+TIME     ?= 60
+TARGET   ?=
+PROGRAMS ?=
+.PHONY: asan tsan valgrind fuzz
+asan tsan: needs-build
+	@python3 Tests/sanitize/run.py $@ $(PROGRAMS)
+valgrind: needs-test lib
+	@python3 Tests/sanitize/run.py $@ $(PROGRAMS)
+fuzz: needs-build
+	@python3 Tests/fuzz/run.py fuzz $(TIME) $(TARGET)
+
+# Clients of the library: their own build, linked with the library that would be installed, and Swift inside, so that
+# they run where there is no Swift. $(call client,PRODUCT)
+client = NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --static-swift-stdlib \
+  --scratch-path $(BUILD)/clients --product $(1)
+
+# The command line, its manual and its completions, where `make install` looks for them.
+SHARE := $(OUT)/share
+cli: lib
+	$(call client,nested-cli)
+	@mkdir -p $(OUT)/bin $(SHARE)/man/man1 $(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions \
+	  $(SHARE)/fish/vendor_completions.d
+	@strip -o $(OUT)/bin/nested-cli.new $(BUILD)/clients/release/nested-cli && \
+	  mv -f $(OUT)/bin/nested-cli.new $(OUT)/bin/nested-cli
+	@cp Sources/nested-cli/nested-cli.1 $(SHARE)/man/man1/
+	@cd $(SHARE) && for pair in bash=bash-completion/completions/nested-cli zsh=zsh/site-functions/_nested-cli \
+	  fish=fish/vendor_completions.d/nested-cli.fish; do \
+	  $(OUT)/bin/nested-cli --generate-completion-script $${pair%%=*} > $${pair#*=} || exit 1; \
+	done
+
+# After a change of its options.
+manual: cli
+	python3 Sources/nested-cli/manual.py $(OUT)/bin/nested-cli > $(BUILD)/nested-cli.1
+	mv $(BUILD)/nested-cli.1 Sources/nested-cli/nested-cli.1
+
 # `make bench BENCH="--only latency"` passes options on, OUTPUT=Sources/nested-bench renews the committed figures,
 # PEERS=1 adds the comparison with another implementation, which it downloads.
 bench: lib
-	NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --scratch-path $(BUILD)/bench --product nested-bench-load
-	NESTED_LINK_FROM=$(OUT)/lib $(SWIFT) build -c release --scratch-path $(BUILD)/bench --product nested-bench
-	@$(BUILD)/bench/release/nested-bench $(BENCH) $(if $(OUTPUT),--output '$(OUTPUT)')
+	$(call client,nested-bench-load)
+	$(call client,nested-bench)
+	@$(BUILD)/clients/release/nested-bench $(BENCH) $(if $(OUTPUT),--output '$(OUTPUT)')
 	$(if $(PEERS),@$(MAKE) --no-print-directory peers)
 
 .PHONY: peers
@@ -148,24 +198,63 @@ format:
 
 TO := $(DESTDIR)$(PREFIX)
 TOLIB := $(DESTDIR)$(LIBDIR)
-FILL = sed -e 's|@PREFIX@|$(PREFIX)|g' -e 's|@LIBDIR@|$(LIBDIR)|g' -e 's|@VERSION@|$(VERSION)|g'
+# What nested.pc calls its prefix; `make dist` says where that is from the file itself.
+PC_PREFIX ?= $(PREFIX)
+FILL = sed -e 's|@PREFIX@|$(PC_PREFIX)|' -e 's|@LIBDIR@|$(patsubst $(PREFIX)/%,$${prefix}/%,$(LIBDIR))|' \
+  -e 's|@VERSION@|$(VERSION)|' -e "s|@INCLUDE@|$$(realpath -ms --relative-to=$(LIBDIR) $(PREFIX)/include)|"
+# The command line and what belongs to it, where `make cli` has made them.
+CLI := bin/nested-cli share/man/man1/nested-cli.1 share/bash-completion/completions/nested-cli \
+  share/zsh/site-functions/_nested-cli share/fish/vendor_completions.d/nested-cli.fish
 
-install: lib
+# BUILT=1 takes what is in build/ as it is: for `sudo make install`, and for tests.
+install: $(if $(BUILT),,lib)
 	install -d $(TOLIB)/pkgconfig $(TOLIB)/cmake/nested $(TO)/include $(TO)/share/doc/libnested
 	install -m 755 $(LIB) $(TOLIB)/libnested.so.$(VERSION)
 	ln -sf libnested.so.$(VERSION) $(TOLIB)/libnested.so.1
 	ln -sf libnested.so.1 $(TOLIB)/libnested.so
-	install -m 644 include/nested.h $(TO)/include/nested.h
+	install -m 644 include/nested.h bindings/c/nested.hpp $(TO)/include/
 	$(FILL) bindings/c/nested.pc.in > $(TOLIB)/pkgconfig/nested.pc
 	$(FILL) bindings/c/nested-config.cmake.in > $(TOLIB)/cmake/nested/nested-config.cmake
 	$(FILL) bindings/c/nested-config-version.cmake.in > $(TOLIB)/cmake/nested/nested-config-version.cmake
-	install -m 644 LICENSE NOTICE $(TO)/share/doc/libnested/
+	install -m 644 LICENSE NOTICE SECURITY.md $(TO)/share/doc/libnested/
+	@set -e; for file in $(CLI); do \
+	  [ -e $(OUT)/$$file ] || continue; \
+	  case $$file in bin/*) mode=755 ;; *) mode=644 ;; esac; \
+	  install -v -D -m $$mode $(OUT)/$$file $(TO)/$$file; \
+	done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" -eq 0 ] && command -v ldconfig >/dev/null 2>&1; then ldconfig; fi
 
 uninstall:
 	rm -f $(TOLIB)/libnested.so $(TOLIB)/libnested.so.1 $(TOLIB)/libnested.so.$(VERSION)
-	rm -f $(TO)/include/nested.h $(TOLIB)/pkgconfig/nested.pc
+	rm -f $(TO)/include/nested.h $(TO)/include/nested.hpp $(TOLIB)/pkgconfig/nested.pc
+	rm -f $(addprefix $(TO)/,$(CLI))
 	rm -rf $(TOLIB)/cmake/nested $(TO)/share/doc/libnested
+
+# A tarball that works where it is unpacked, without a build. The same sources and tools give the same bytes: names in
+# order, nobody's files, one time (that of the commit).
+DIST := libnested-$(VERSION)-linux-$(ARCH)
+STAGE := $(BUILD)/dist/$(DIST)
+SOURCE_DATE_EPOCH ?= $(or $(shell git -C $(CURDIR) log -1 --format=%ct 2>/dev/null),315532800)
+dist: $(if $(BUILT),,cli)
+	@rm -rf $(BUILD)/dist
+	@$(MAKE) --no-print-directory install BUILT=1 DESTDIR=$(STAGE) PREFIX= LIBDIR=/lib \
+	  PC_PREFIX='$$$${pcfiledir}/../..' >/dev/null
+	@cp LICENSE NOTICE SECURITY.md README.md CHANGELOG.md $(STAGE)/ && rm -r $(STAGE)/share/doc
+	@mkdir $(STAGE)/python && cd bindings/python && cp --parents nested/*.py nested/py.typed README.md $(STAGE)/python/
+	@ln -s ../../lib/libnested.so.1 $(STAGE)/python/nested/libnested.so.1
+	@mkdir $(STAGE)/examples && cp -r examples/c examples/cpp examples/python $(STAGE)/examples/
+	@find $(STAGE) -name __pycache__ -prune -exec rm -r {} +
+	@cd $(BUILD)/dist && tar --sort=name --format=ustar --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX \
+	  --mtime=@$(SOURCE_DATE_EPOCH) -cf - $(DIST) | gzip -n -6 > $(OUT)/$(DIST).tar.gz
+	@rm -r $(BUILD)/dist
+	@echo "$(OUT)/$(DIST).tar.gz"
+
+# The manual of the C and C++ interfaces, out of the headers.
+doc:
+	$(call need,doxygen=doxygen python3=python3)
+	@mkdir -p $(OUT)/doc
+	@NESTED_DOC=$(OUT)/doc doxygen bindings/c/Doxyfile
+	@echo "$(OUT)/doc/c/index.html"
 
 clean:
 	rm -rf $(BUILD) $(OUT)

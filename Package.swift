@@ -90,26 +90,38 @@ let shared: [LinkerSetting] = [
 
 // Programs that are clients of the finished library and know nothing of it but the header. They
 // link it as any client does, so they are in the package only when `make` says in which folder it
-// is.
+// is; building the library needs no other package.
 func clients(of library: String) -> [Target] {
-  let linked: [LinkerSetting] = [
-    .unsafeFlags(["-L\(library)", "-lnested"] + linker(["-rpath", library]))
-  ]
-  let bench = "Sources/nested-bench"
+  func linked(_ path: String) -> [LinkerSetting] {
+    [.unsafeFlags(["-L\(library)", "-lnested"] + linker(["-rpath", path]))]
+  }
+  let (bench, cli) = ("Sources/nested-bench", "Sources/nested-cli")
   return [
     .target(name: "NestedBenchAllocations", path: "\(bench)/allocations"),
     .executableTarget(name: "nested-bench-load", path: "\(bench)/load"),
     .executableTarget(
       name: "nested-bench", dependencies: ["CNested", "NestedBenchAllocations"], path: bench,
       exclude: ["allocations", "load", "README.md", "RESULTS.md", "PEERS.md", "results.json", "peers.py"],
-      swiftSettings: relaxed, linkerSettings: linked),
+      swiftSettings: relaxed, linkerSettings: linked(library)),
+    .target(
+      name: "Nested", dependencies: ["CNested"], path: "bindings/swift/Sources/Nested",
+      swiftSettings: strict),
+    .executableTarget(
+      name: "nested-cli",
+      dependencies: ["Nested", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: cli, exclude: ["README.md", "manual.py", "nested-cli.1"], swiftSettings: relaxed,
+      linkerSettings: linked("$ORIGIN/../lib")),
   ]
 }
+
+let linkFrom = Context.environment["NESTED_LINK_FROM"]
 
 let package = Package(
   name: "libnested",
   products: [.library(name: "nested", type: .dynamic, targets: ["NestedABI"])],
-  targets: (Context.environment["NESTED_LINK_FROM"].map(clients) ?? []) + [
+  dependencies: linkFrom == nil
+    ? [] : [.package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")],
+  targets: (linkFrom.map(clients) ?? []) + [
     .systemLibrary(name: "COpenBLAS"),
     .systemLibrary(name: "CJansson"),
     .systemLibrary(name: "CNested", path: "include"),
@@ -137,11 +149,11 @@ let package = Package(
       exclude: ["README.md"], swiftSettings: library, linkerSettings: json),
     .target(
       name: "NestedModels", dependencies: ["NestedLearning", "NestedCheckpoint"],
-      exclude: ["README.md"], swiftSettings: library),
+      exclude: ["README.md", "levels.svg"], swiftSettings: library),
     // -enable-testing: the trainer's tests look at what only it should touch, with @testable
     // import, and the tests link the same objects as the library.
     .target(
-      name: "NestedTraining", dependencies: ["NestedModels"], exclude: ["README.md"],
+      name: "NestedTraining", dependencies: ["NestedModels"], exclude: ["README.md", "session.svg"],
       swiftSettings: library + [.unsafeFlags(["-enable-testing"])]),
     .target(
       name: "NestedABI", dependencies: ["NestedTraining", "CNested", "CNestedShims"],

@@ -72,7 +72,8 @@
  *     the caller's.  Memory that the library hands out is either static,
  *     tied to a handle (the comment says until when), or a nested_blob.
  *     Never free() something you got from here.  Arrays must be aligned to
- *     their element size (NESTED_E_LAYOUT).
+ *     their element size (NESTED_E_LAYOUT); NULL where something is needed, and
+ *     numbers that cannot be an address, are NESTED_E_ARGUMENT.
  *
  * R8  Extensible structs start with `struct_size`; set it with NESTED_INIT(),
  *     for structs that the library fills too.  A library that is newer than
@@ -100,10 +101,26 @@
  *     harmless and does not unmap it.
  * ---------------------------------------------------------------------------
  *
- * Versions: NESTED_ABI is the soname (libnested.so.1).  Within one NESTED_ABI
- * functions, constants and struct fields are only added.  New functions carry
- * the release that added them ("since 1.2") and a symbol version node
- * (NESTED_1.2), so the dynamic linker reports a library that is too old.
+ * Versions: NESTED_ABI is the soname (libnested.so.1).  A program built with
+ * any 1.x header runs with every libnested.so.1 that is not older than what it
+ * uses, and its source compiles with every later 1.x header.  Within one
+ * NESTED_ABI:
+ *   - Functions, constants, and fields at the end of structs are added; nothing
+ *     is removed, renamed, renumbered or given another type or meaning.
+ *     Statuses and enums grow too: expect values that you do not know.
+ *   - New functions carry the release that added them ("since 1.2") and a symbol
+ *     version node of their own (NESTED_1.2), so the dynamic linker reports a
+ *     library that is too old.  New struct fields are covered by R8: every
+ *     struct_size that a 1.x header ever had stays valid.
+ *   - What is to go is marked DEPRECATED with its replacement, at least two
+ *     minor releases ahead, and goes with the next NESTED_ABI only.
+ *   - A default, a message, the JSON of the information functions (keys are
+ *     only added) and the bits of results (R10) may change in a minor release;
+ *     the CHANGELOG says so.  Patch releases change no result but to fix it.
+ *   - Files: every 1.x library reads what any earlier one wrote.  A file that
+ *     is too new is refused (E_VERSION).
+ * Two libraries with different sonames can live in one process; their handles
+ * are not exchangeable.  What this header does not mention is not covered.
  */
 #ifndef NESTED_H
 #define NESTED_H
@@ -111,12 +128,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Version of this header. */
 #define NESTED_VERSION_MAJOR 1
 #define NESTED_VERSION_MINOR 0
 #define NESTED_VERSION_PATCH 0
 /** One integer, ordered: 1.2.3 -> 1002003. */
 #define NESTED_VERSION \
     (NESTED_VERSION_MAJOR * 1000000 + NESTED_VERSION_MINOR * 1000 + NESTED_VERSION_PATCH)
+/** Version of the binary interface: see "Versions" above. */
 #define NESTED_ABI 1
 
 #if defined(__GNUC__)
@@ -191,7 +210,7 @@ NESTED_API const char *nested_status_name(nested_status status);
 /** Everything known about the last failure on this thread. */
 typedef struct nested_error {
     uint32_t      struct_size;
-    nested_status status;
+    nested_status status;        /**< NESTED_E_*                                */
     int32_t       os_error;      /**< errno, or 0                               */
     int32_t       callback_code; /**< for E_CALLBACK, else 0                    */
     int64_t       offset;        /**< byte offset for E_PARSE/E_CORRUPT, or -1  */
@@ -269,6 +288,7 @@ enum { /* element types, permanent values */
 /** Bytes per element, 0 when unknown.  [pure] */
 NESTED_API size_t nested_dtype_size(int32_t dtype);
 
+/** Dimensions of a view at most. */
 #define NESTED_MAX_DIMS 6
 
 /** A strided array in caller (nested_view) or read-only (nested_cview) memory.
@@ -278,18 +298,19 @@ NESTED_API size_t nested_dtype_size(int32_t dtype);
  *  the element size are refused (E_LAYOUT); a dimension of extent 1 may have
  *  any stride.  FROZEN. */
 typedef struct nested_view {
-    void   *data;
-    int32_t dtype;
-    int32_t ndim;
-    int64_t shape[NESTED_MAX_DIMS];
-    int64_t strides[NESTED_MAX_DIMS];
+    void   *data;                     /**< the first element                   */
+    int32_t dtype;                    /**< NESTED_F32, ...                     */
+    int32_t ndim;                     /**< at most NESTED_MAX_DIMS             */
+    int64_t shape[NESTED_MAX_DIMS];   /**< extents, [ndim]                     */
+    int64_t strides[NESTED_MAX_DIMS]; /**< bytes, [ndim]; all 0 = dense        */
 } nested_view;
+/** The same for data that is only read.  FROZEN. */
 typedef struct nested_cview {
-    const void *data;
-    int32_t     dtype;
-    int32_t     ndim;
-    int64_t     shape[NESTED_MAX_DIMS];
-    int64_t     strides[NESTED_MAX_DIMS];
+    const void *data;                     /**< the first element               */
+    int32_t     dtype;                    /**< NESTED_F32, ...                 */
+    int32_t     ndim;                     /**< at most NESTED_MAX_DIMS         */
+    int64_t     shape[NESTED_MAX_DIMS];   /**< extents, [ndim]                 */
+    int64_t     strides[NESTED_MAX_DIMS]; /**< bytes, [ndim]; all 0 = dense    */
 } nested_cview;
 
 /* ========================================================================= *
@@ -299,6 +320,7 @@ typedef struct nested_cview {
 enum { NESTED_LOG_OFF = 0, NESTED_LOG_ERROR = 1, NESTED_LOG_WARN = 2,
        NESTED_LOG_INFO = 3, NESTED_LOG_DEBUG = 4 };
 
+/** What a log callback is told. */
 typedef struct nested_log_record {
     uint32_t    struct_size;
     int32_t     level;     /**< NESTED_LOG_*                                  */
@@ -310,6 +332,7 @@ typedef struct nested_log_record {
  *  objects, so it may call the library. */
 typedef void (*nested_log_fn)(void *user, const nested_log_record *record);
 
+/** Of nested_context_create(). */
 typedef struct nested_context_options {
     uint32_t struct_size;
     int32_t  n_threads;      /**< 0 = available cores, 1 = start none, <= 1024 */
@@ -330,6 +353,7 @@ NESTED_API nested_status nested_context_retain(nested_context *context);
  *  release that drops the last count waits for them. */
 NESTED_API void nested_context_release(nested_context *context);
 
+/** Of nested_context_memory(). */
 typedef struct nested_memory_stats {
     uint32_t struct_size;
     uint32_t reserved;
@@ -357,6 +381,7 @@ NESTED_API nested_status nested_cancel_clear(nested_cancel *cancel);
 NESTED_API int32_t       nested_cancel_is_raised(const nested_cancel *cancel);
 NESTED_API void          nested_cancel_release(nested_cancel *cancel);
 
+/** What a progress callback is told. */
 typedef struct nested_progress {
     uint32_t    struct_size;
     uint32_t    reserved;
@@ -452,15 +477,16 @@ nested_model_clone(const nested_model *model, nested_model **out);
 NESTED_API nested_status nested_model_retain(nested_model *model);
 NESTED_API void          nested_model_release(nested_model *model);
 
+/** Of nested_model_get_info(). */
 typedef struct nested_model_info {
     uint32_t struct_size;
     int32_t  kind, task;             /**< NESTED_KIND_*, NESTED_TASK_*         */
-    int32_t  n_layers;
+    int32_t  n_layers;               /**< blocks                               */
     int32_t  n_levels;               /**< CMS levels per layer                 */
     int32_t  dtype;                  /**< of the weights: NESTED_F32           */
-    int64_t  vocab, d_model;
-    uint64_t n_tensors;
-    uint64_t n_params, weight_bytes;
+    int64_t  vocab, d_model;         /**< token ids, width                     */
+    uint64_t n_tensors;              /**< named tensors                        */
+    uint64_t n_params, weight_bytes; /**< elements and bytes of all of them    */
     uint64_t version;                /**< grows with each change of the weights */
     uint64_t fingerprint;            /**< hash of the canonical config         */
 } nested_model_info;
@@ -473,13 +499,14 @@ nested_model_get_config(const nested_model *model, nested_config **out);
 
 /* --- named tensors -------------------------------------------------------- */
 
+/** One named tensor of a model. */
 typedef struct nested_tensor_info {
     uint32_t    struct_size;
-    int32_t     dtype, ndim;
+    int32_t     dtype, ndim;   /**< NESTED_F32, ...; dimensions                */
     int32_t     layer, level;  /**< -1 when not applicable                     */
     int32_t     reserved;
-    int64_t     shape[NESTED_MAX_DIMS];
-    uint64_t    n_elements;
+    int64_t     shape[NESTED_MAX_DIMS]; /**< extents, [ndim]                   */
+    uint64_t    n_elements;    /**< their product                              */
     uint64_t    flat_offset;   /**< first element in the flat parameter and    */
                                /**< gradient order                             */
     const char *name;          /**< "blocks.0.cms.1.up.weight"; valid while    */
@@ -565,6 +592,7 @@ typedef struct nested_batch {
                                /**< >= 0; NULL = all 1                          */
 } nested_batch;
 
+/** Loss of a batch. */
 typedef struct nested_eval {
     uint32_t struct_size;
     uint32_t reserved;
@@ -589,7 +617,7 @@ nested_model_forward(const nested_model *model, const nested_batch *batch,
  * ========================================================================= */
 
 /** Attaches an optimizer to a model: one trainer per model at a time
- *  (E_EXISTS).  options: JSON, NULL = {}.  Keys, with their defaults:
+ *  (E_EXISTS).  options: JSON, NULL or empty = {}.  Keys, with their defaults:
  *    {"optimizer":"adamw","lr":3e-3,"betas":[0.9,0.95],"eps":1e-8,
  *     "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
  *     "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1}}
@@ -606,6 +634,7 @@ NESTED_API void nested_trainer_release(nested_trainer *trainer);
 
 enum { NESTED_SKIP_NONE = 0, NESTED_SKIP_NO_TARGETS = 1, NESTED_SKIP_NONFINITE = 2 };
 
+/** One optimizer step. */
 typedef struct nested_step {
     uint32_t struct_size;
     int32_t  applied;     /**< 1, or 0 when the update was skipped              */
@@ -668,6 +697,7 @@ nested_trainer_set_allreduce(nested_trainer *trainer, nested_allreduce_fn hook, 
 NESTED_API NESTED_CHECK nested_status
 nested_trainer_set_lr(nested_trainer *trainer, double lr);
 
+/** Of nested_trainer_fit(). */
 typedef struct nested_fit {
     uint32_t struct_size;
     uint32_t reserved;
@@ -716,6 +746,7 @@ enum {
     NESTED_LEARN_ON     = 2  /**< memories and CMS levels update as configured            */
 };
 
+/** Of nested_session_create(). */
 typedef struct nested_session_options {
     uint32_t struct_size;
     int32_t  learn;          /**< NESTED_LEARN_*                                */
@@ -737,11 +768,12 @@ NESTED_API NESTED_CHECK nested_status
 nested_session_set_learn(nested_session *session, int32_t learn);
 NESTED_API void nested_session_release(nested_session *session);
 
+/** Of nested_session_get_info(). */
 typedef struct nested_session_info {
     uint32_t struct_size;
     int32_t  learn;          /**< NESTED_LEARN_*                                */
     int64_t  position;       /**< tokens consumed                               */
-    uint64_t seed;
+    uint64_t seed;           /**< for sampling                                  */
     uint64_t state_bytes;    /**< memory that is this session's own             */
     uint64_t n_updates;      /**< online updates over all levels                */
     uint64_t n_skipped;      /**< updates dropped because they were not finite  */
@@ -751,6 +783,7 @@ typedef struct nested_session_info {
 NESTED_API NESTED_CHECK nested_status
 nested_session_get_info(const nested_session *session, nested_session_info *out);
 
+/** Of nested_session_feed(). */
 typedef struct nested_feed {
     uint32_t struct_size;
     uint32_t reserved;
@@ -797,6 +830,7 @@ nested_session_score(const nested_session *session, const int32_t *tokens, size_
 
 /* --- generation ----------------------------------------------------------- */
 
+/** How nested_session_generate() chooses a token. */
 typedef struct nested_sampling {
     uint32_t struct_size;
     int32_t  top_k;                /**< 0 = off                                 */
@@ -805,15 +839,17 @@ typedef struct nested_sampling {
     double   repetition_penalty;   /**< 0 or 1 = off                            */
     int64_t  repetition_window;    /**< tokens looked back on; 0 = 64           */
     const int32_t *stop_tokens;    /**< [n_stop_tokens]; a stop token is        */
-    uint64_t n_stop_tokens;        /**< emitted and fed, then the call ends     */
+                                   /**< emitted and fed, then the call ends     */
+    uint64_t n_stop_tokens;        /**< 0 = none                                */
     const float   *logit_bias;     /**< [vocab] or NULL                         */
 } nested_sampling;
 
 enum { NESTED_FINISH_LENGTH = 1, NESTED_FINISH_STOP = 2, NESTED_FINISH_CALLBACK = 3 };
 
+/** What a token callback is told. */
 typedef struct nested_token_event {
     uint32_t struct_size;
-    int32_t  token;
+    int32_t  token;                /**< chosen and read                         */
     int64_t  index;                /**< 0-based in this call                    */
     double   logprob;              /**< under the untempered distribution       */
 } nested_token_event;
@@ -877,21 +913,22 @@ nested_session_load(const nested_model *model, const char *path, const nested_ru
  *  11. Continuum Memory System: looking inside
  * ========================================================================= */
 
+/** State of one CMS level of one layer of a session. */
 typedef struct nested_level {
     uint32_t struct_size;
-    int32_t  layer, level;
+    int32_t  layer, level;    /**< which one; level 0 is the fastest            */
     int32_t  frozen;          /**< 1 = never updates online                     */
     int64_t  chunk;           /**< updates once per `chunk` tokens; 0 = never   */
     int64_t  last_update;     /**< position of the last update, -1 = none       */
     int64_t  next_update;     /**< position of the next one, -1 = never         */
-    uint64_t n_updates;
+    uint64_t n_updates;       /**< so far                                       */
     uint64_t n_skipped;       /**< updates dropped because they were not finite */
-    uint64_t n_params;
+    uint64_t n_params;        /**< parameters                                   */
     double   lr;              /**< effective inner learning rate                */
     double   weight_norm;     /**< of the online weights                        */
     double   delta_norm;      /**< distance from the model's weights            */
     double   last_grad_norm;  /**< of the last update, before clipping          */
-    double   last_update_norm;
+    double   last_update_norm; /**< of the change of the weights                */
     double   pending_norm;    /**< of the gradient collected since last_update  */
 } nested_level;
 
@@ -901,6 +938,7 @@ NESTED_API NESTED_CHECK nested_status
 nested_session_level(const nested_session *session, int32_t layer, int32_t level,
                      nested_level *out);
 
+/** Of nested_session_level_control(). */
 typedef struct nested_level_control {
     uint32_t struct_size;
     int32_t  frozen;          /**< 0 = leave, 1 = freeze, -1 = thaw             */
@@ -926,6 +964,7 @@ nested_session_level_reset(nested_session *session, int32_t layer, int32_t level
  *  12. Consolidation
  * ========================================================================= */
 
+/** Of nested_model_consolidate(). */
 typedef struct nested_consolidation {
     uint32_t struct_size;
     uint32_t level_mask;      /**< bit l = include level l; 0 = all             */

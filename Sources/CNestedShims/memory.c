@@ -48,7 +48,7 @@ _Static_assert(sizeof(block) == UNIT, "headers keep the alignment");
 
 static _Alignas(64) unsigned char arena[ARENA];
 static bool ready;
-static size_t in_use;
+static _Atomic size_t in_use; /* changes under the lock */
 static atomic_flag busy = ATOMIC_FLAG_INIT;
 static _Thread_local bool exhausted;
 
@@ -114,11 +114,10 @@ bool nested_shim_oom_take(void) {
 }
 
 size_t nested_shim_emergency_in_use(void) {
-  lock();
-  size_t bytes = in_use;
-  unlock();
-  return bytes;
+  return atomic_load_explicit(&in_use, memory_order_relaxed);
 }
+
+bool nested_shim_emergency_is_low(void) { return nested_shim_emergency_in_use() > ARENA / 2; }
 
 /* ---- tensors ---- */
 

@@ -13,6 +13,9 @@ func batch(
   guard let batch = unsafe try input(pointer, nested_batch(), "batch") else {
     throw nullArgument("batch")
   }
+  guard unsafe batch.reserved == 0 else {
+    throw NestedError(.argument, "batch.reserved must be 0.", place: "batch.reserved")
+  }
   let (rows, length) = unsafe (Int(batch.n_seq), Int(batch.seq_len))
   guard rows >= 1, length >= 1 else {
     throw NestedError(

@@ -34,8 +34,10 @@ func call(
   var state = Call(function, environment)
   var failure: NestedError?
   do throws(NestedError) {
-    // An earlier call on this thread ate into the emergency arena after its last check.
-    if nested_shim_oom_take(), nested_shim_emergency_in_use() > 0 { throw outOfMemory }
+    // What an earlier call made in the emergency arena after its last check is its result and no failure of this one,
+    // as long as there is room for what this one may need.
+    _ = nested_shim_oom_take()
+    if nested_shim_emergency_is_low() { throw outOfMemory }
     try body(&state)
   } catch {
     failure = error

@@ -40,7 +40,11 @@ private func set(
     let value = try value()
     try object.gate.withLock("config") { () throws(NestedError) in
       var copy = object.value
-      try copy.set(pointer, to: value)
+      do throws(NestedError) { try copy.set(pointer, to: value) } catch {
+        // A key that is not there rather than a value that it cannot have.
+        if error.code == .config { _ = try object.value.get(pointer) }
+        throw error
+      }
       try checkMemory()
       object.value = copy
     }

@@ -76,7 +76,9 @@ public func nested_session_generate(
       guard object.session.position > 0 else {
         throw NestedError(.state, "The session has not read a token yet.", place: "session")
       }
-      unsafe try withRun(run, call, "generate", total: max_tokens) {
+      unsafe try withRun(
+        run, call, "generate", total: max_tokens, begin: { unsafe count?.pointee = 0 }
+      ) {
         (control: RunControl) throws(NestedError) in
         var made = 0
         defer { unsafe count?.pointee = made }

@@ -50,7 +50,9 @@ public func nested_abi_info() -> UnsafePointer<CChar>? { unsafe abiInfoText.cStr
 
 @_cdecl("nested_has_feature")
 public func nested_has_feature(_ name: UnsafePointer<CChar>?) -> Int32 {
-  guard let name = unsafe name, let length = unsafe boundedLength(name, limit: 64) else { return 0 }
+  guard let name = unsafe name, isAddress(UInt(bitPattern: name)),
+    let length = unsafe boundedLength(name, limit: 64)
+  else { return 0 }
   let bytes = unsafe UnsafeRawBufferPointer(start: name, count: length)
   return features.contains { unsafe $0.utf8.elementsEqual(bytes) } ? 1 : 0
 }

@@ -19,7 +19,7 @@ public func nested_model_save(
     let path = unsafe try filePath(path)
     try checkSaveFlags(flags)
     try object.reading { () throws(NestedError) in
-      unsafe try withRun(run, call, "save", total: object.model.layout.count) {
+      unsafe try withRun(run, call, "save", total: 0) {
         (control: RunControl) throws(NestedError) in
         try object.model.save(path: path, sync: flags & saveWithoutSync == 0, control: control)
       }
@@ -102,7 +102,7 @@ func byteArray(_ bytes: UnsafeRawPointer?, _ size: Int) throws(NestedError) -> [
 
 /// A path as the system will see it: unchanged bytes, not empty.
 func filePath(_ path: UnsafePointer<CChar>?) throws(NestedError) -> FilePath {
-  guard let path = unsafe path else { throw nullArgument("path") }
+  let path = unsafe try present(path, "path")
   guard let length = unsafe boundedLength(path, limit: 4096) else {
     throw NestedError(.range, "path is longer than 4095 bytes.", place: "path")
   }

@@ -15,18 +15,21 @@ internal import NestedTensor
   var isCancelled: Bool { cancel.map { $0.payload == raised } ?? false }
 }
 
-/// When progress was last reported.
+/// When progress was last reported, and whether that was the start, which the work itself may report once more.
 private final class Pace {
   var last: UInt64?
+  var isAtStart = false
 }
 
 /// Runs `body` with the control that a caller's `run` asks for; NULL asks for none. Looks at the cancel token and
-/// reports once before the work starts, and from then on at every chunk of it.
+/// reports once before the work starts, and from then on at every chunk of it. `begin` comes before all that, when
+/// nothing is wrong with the arguments any more: there a call says that it has committed nothing yet.
 func withRun<R>(
   _ pointer: UnsafePointer<nested_run>?, _ call: Call, _ stage: StaticString, total: Int,
-  _ body: (RunControl) throws(NestedError) -> R
+  begin: () -> Void = {}, _ body: (RunControl) throws(NestedError) -> R
 ) throws(NestedError) -> R {
   guard let run = unsafe try input(pointer, nested_run(), "run") else {
+    begin()
     return try body(unwatched)
   }
   var slot: HandleTable.Slot?
@@ -48,7 +51,9 @@ func withRun<R>(
   let control = RunControl { (stage, done, total, loss) throws(NestedError) in
     try report(companion, pace, stage, done, total, loss)
   }
+  begin()
   try control.report(stage, 0, total, .nan)
+  pace.isAtStart = true
   return try body(control)
 }
 
@@ -64,6 +69,10 @@ private func report(
   try checkMemory()
   if companion.isCancelled { throw NestedError(.cancelled, "The cancel token was raised.") }
   guard let progress = unsafe companion.run.progress else { return }
+  if pace.isAtStart {
+    pace.isAtStart = false
+    if done == 0 { return }
+  }
   let now = nested_shim_monotonic_nanoseconds()
   let interval = unsafe UInt64(companion.run.interval_ms) * 1_000_000
   if let last = pace.last, now &- last < interval { return }

@@ -147,9 +147,11 @@ public func nested_session_feed(
     let target = unsafe try LogitsTarget(
       logits, count: n, vocab: vocab, mayBeLast: true, object.model.context.runtime.budget)
     try object.using { () throws(NestedError) in
-      unsafe try withRun(run, call, "feed", total: n) { (control: RunControl) throws(NestedError) in
-        let (position, updates) = (object.session.position, object.session.updates)
-        var result = nested_feed()
+      let (position, updates) = (object.session.position, object.session.updates)
+      var result = nested_feed()
+      result.loss = .nan
+      unsafe try withRun(run, call, "feed", total: n, begin: { out.write(result) }) {
+        (control: RunControl) throws(NestedError) in
         do throws(NestedError) {
           let fed = try object.session.feed(
             tokens: text, count: n, logits: target.floats, lastOnly: target.lastOnly,
@@ -164,7 +166,6 @@ public func nested_session_feed(
           let consumed = object.session.position - position
           if !target.lastOnly { target.deliver(rows: consumed, vocab: vocab) }
           result.n_consumed = Int64(consumed)
-          result.loss = .nan
           result.n_updates = UInt64(max(object.session.updates - updates, 0))
           out.write(result)
           throw error

@@ -23,7 +23,7 @@ public func nested_sessions_feed(
 
     try model.checkReadable()
     try withGates(list) { () throws(NestedError) in
-      unsafe try withRun(run, call, "feed", total: count) {
+      unsafe try withRun(run, call, "feed", total: count, begin: { unsafe done?.pointee = 0 }) {
         (control: RunControl) throws(NestedError) in
         var fed = 0
         defer {
@@ -31,12 +31,14 @@ public func nested_sessions_feed(
           unsafe done?.pointee = fed
         }
         for (i, object) in list.enumerated() {
+          let position = object.session.position
+          // Also where memory runs out behind the token.
+          defer { if object.session.position > position { fed = i + 1 } }
           _ = try object.session.feed(
             tokens: text + i, count: 1, logits: target.floats.map { $0 + i * vocab },
             lastOnly: true,
             control: unwatched)
-          fed = i + 1
-          try control.report("feed", fed, count, .nan)
+          try control.report("feed", i + 1, count, .nan)
         }
       }
     }

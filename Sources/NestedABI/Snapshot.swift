@@ -107,7 +107,7 @@ public func nested_session_save(
     let delta = flags & saveDelta != 0
     if delta { try object.model.checkReadable() }
     let state = try snapshot(object)
-    unsafe try withRun(run, call, "save", total: 1) { (control: RunControl) throws(NestedError) in
+    unsafe try withRun(run, call, "save", total: 0) { (control: RunControl) throws(NestedError) in
       try state.save(
         path: path, delta: delta, sync: flags & saveWithoutSync == 0, control: control)
     }

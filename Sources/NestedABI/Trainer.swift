@@ -62,13 +62,13 @@ public func nested_trainer_release(_ trainer: OpaquePointer?) {
 /// this call.
 private func working<R>(
   _ object: TrainerObject, _ call: Call, _ run: UnsafePointer<nested_run>?, _ stage: StaticString,
-  total: Int, _ body: (RunControl) throws(NestedError) -> R
+  total: Int, begin: () -> Void = {}, _ body: (RunControl) throws(NestedError) -> R
 ) throws(NestedError) -> R {
   try object.gate.withLock("trainer") { () throws(NestedError) in
     try object.model.reading { () throws(NestedError) in
       object.trainer.allReduce = allReduce(object.hook, call.environment)
       defer { object.trainer.allReduce = nil }
-      return unsafe try withRun(run, call, stage, total: total, body)
+      return unsafe try withRun(run, call, stage, total: total, begin: begin, body)
     }
   }
 }
@@ -248,7 +248,9 @@ public func nested_trainer_fit(
         place: "n_tokens")
     }
     try reserve(try product(try product(Int(n_seq), Int(seq_len), "n_seq"), 12, "n_seq"))
-    let result = unsafe try working(object, call, run, "fit", total: Int(steps)) {
+    let result = unsafe try working(
+      object, call, run, "fit", total: Int(steps), begin: { out.write(fit(FitResult())) }
+    ) {
       (control: RunControl) throws(NestedError) in
       do throws(NestedError) {
         return try object.trainer.fit(
@@ -284,7 +286,7 @@ public func nested_trainer_save(
     let object = unsafe try call.trainer(trainer)
     let path = unsafe try filePath(path)
     try checkSaveFlags(flags)
-    unsafe try working(object, call, run, "save", total: object.trainer.gradientCount) {
+    unsafe try working(object, call, run, "save", total: 0) {
       (control: RunControl) throws(NestedError) in
       try object.trainer.save(to: path, sync: flags == 0, control: control)
     }

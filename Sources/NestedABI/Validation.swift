@@ -6,10 +6,23 @@ internal import NestedBase
 /// No object lies beyond: user addresses end at 2^47, on x86-64 and arm64 alike.
 private let addressLimit = 1 << 47
 
+/// Whether something can be there: numbers that stand for a pointer by mistake, such as MAP_FAILED, the offset of a
+/// field behind NULL or a size, are none.
+func isAddress(_ address: UInt) -> Bool { address >= 4096 && address < UInt(addressLimit) }
+
+/// A pointer that must be there.
+func present<P: _Pointer>(_ pointer: P?, _ name: StaticString) throws(NestedError) -> P {
+  guard let pointer else { throw nullArgument(name) }
+  guard isAddress(UInt(bitPattern: pointer)) else {
+    throw NestedError(.argument, "\(name) is not an address.", place: "\(name)")
+  }
+  return pointer
+}
+
 func required<T>(
   _ pointer: UnsafeMutablePointer<T>?, _ name: StaticString
 ) throws(NestedError) -> UnsafeMutablePointer<T> {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   guard Int(bitPattern: pointer) % MemoryLayout<T>.alignment == 0 else { throw misaligned(name) }
   return unsafe pointer
 }
@@ -33,7 +46,7 @@ private func misaligned(_ name: StaticString) -> NestedError {
 func array<T>(
   _ pointer: UnsafePointer<T>?, count: Int, _ name: StaticString, mayBeEmpty: Bool = false
 ) throws(NestedError) -> UnsafePointer<T> {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   try checkExtent(Int(bitPattern: pointer), count: count, of: T.self, name, mayBeEmpty)
   return unsafe pointer
 }
@@ -41,7 +54,7 @@ func array<T>(
 func array<T>(
   _ pointer: UnsafeMutablePointer<T>?, count: Int, _ name: StaticString, mayBeEmpty: Bool = false
 ) throws(NestedError) -> UnsafeMutablePointer<T> {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   try checkExtent(Int(bitPattern: pointer), count: count, of: T.self, name, mayBeEmpty)
   return unsafe pointer
 }
@@ -56,7 +69,7 @@ private func checkExtent<T>(
   }
   guard address % MemoryLayout<T>.alignment == 0 else { throw misaligned(name) }
   let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<T>.stride)
-  guard !overflow, bytes <= addressLimit, address > 0, address <= addressLimit - bytes else {
+  guard !overflow, bytes <= addressLimit, address <= addressLimit - bytes else {
     throw NestedError(.range, "The length of \(name) is too large.", place: "\(name)")
   }
 }
@@ -104,7 +117,7 @@ func flags(_ value: UInt32, allowed: UInt32) throws(NestedError) {
 func text(
   _ pointer: UnsafePointer<CChar>?, _ name: StaticString, limit: Int = 4096
 ) throws(NestedError) -> String {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   guard let length = unsafe boundedLength(pointer, limit: limit) else {
     throw NestedError(.range, "\(name) is longer than \(limit - 1) bytes.", place: "\(name)")
   }
@@ -122,7 +135,7 @@ private let textLimit = 16 << 20
 func jsonBytes(
   _ pointer: UnsafePointer<CChar>?, _ length: Int, _ name: StaticString
 ) throws(NestedError) -> [UInt8] {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   var count = length
   if length == -1 {
     guard let found = unsafe boundedLength(pointer, limit: textLimit) else {
@@ -146,7 +159,7 @@ private let structLimit = 4096
 private func structSize(
   _ pointer: UnsafeRawPointer, known: Int, _ name: StaticString
 ) throws(NestedError) -> Int {
-  let size = unsafe Int(pointer.loadUnaligned(as: UInt32.self))
+  let size = unsafe Int(try present(pointer, name).loadUnaligned(as: UInt32.self))
   guard size >= 8 else {
     throw NestedError(
       .argument, "\(name).struct_size is \(size); set it with NESTED_INIT().",
@@ -163,7 +176,8 @@ private func structSize(
     throw NestedError(
       .version, "\(name) has fields that this library does not know.", place: "\(name).struct_size")
   }
-  return size
+  // The size of every such struct is a multiple of 8; another one must not end inside a pointer.
+  return size & ~7
 }
 
 /// A copy of the caller's struct; fields that it does not have are those of `zero`.

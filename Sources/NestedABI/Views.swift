@@ -55,6 +55,9 @@ enum ElementType: Int32 {
       throw NestedError(.argument, "\(name).data is NULL.", place: "\(name).data")
     }
     let address = UInt(bitPattern: data)
+    guard isAddress(address) else {
+      throw NestedError(.argument, "\(name).data is not an address.", place: "\(name).data")
+    }
     guard address % UInt(type.size) == 0 else {
       throw NestedError(
         .layout, "\(name).data is not aligned to its element size.", place: "\(name).data")
@@ -193,7 +196,7 @@ private func inlineArray(
 func view(
   _ pointer: UnsafePointer<nested_view>?, _ name: StaticString, types: [ElementType]
 ) throws(NestedError) -> StridedArray {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   return unsafe try StridedArray(
     unsafe UnsafeRawPointer(pointer).loadUnaligned(as: nested_view.self), name, types: types)
 }
@@ -201,7 +204,7 @@ func view(
 func view(
   _ pointer: UnsafePointer<nested_cview>?, _ name: StaticString, types: [ElementType]
 ) throws(NestedError) -> StridedArray {
-  guard let pointer = unsafe pointer else { throw nullArgument(name) }
+  let pointer = unsafe try present(pointer, name)
   // The two structs have one layout; only the const differs, and a source is only read.
   return unsafe try StridedArray(
     unsafe UnsafeRawPointer(pointer).loadUnaligned(as: nested_view.self), name, types: types)

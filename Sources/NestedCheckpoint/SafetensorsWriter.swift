@@ -86,17 +86,32 @@ package struct SafetensorsWriter: Sendable {
   /// Hands the whole file to `put`, piece by piece.
   package func emit(_ put: AtomicFile.Put) throws(NestedError) {
     let ordered = ordered()
-    let header = header(of: ordered)
+    try emit(header(of: ordered), ordered, put)
+  }
+
+  private func emit(
+    _ header: [UInt8], _ ordered: [Item], _ put: AtomicFile.Put
+  ) throws(NestedError) {
     try unsafe put(header.span.bytes)
     for item in ordered { try Self.put(item, put) }
   }
 
-  /// Replaces the file at `path`, whole or not at all.
+  /// Replaces the file at `path`, whole or not at all. `progress` hears after each tensor how many of
+  /// all bytes are written; when it throws, the old file stays.
   package func write(
-    to path: FilePath, sync: Bool = true, calls: FileCalls = .system
+    to path: FilePath, sync: Bool = true, calls: FileCalls = .system,
+    progress: (_ done: Int, _ total: Int) throws(NestedError) -> Void = { _, _ in }
   ) throws(NestedError) {
+    let ordered = ordered()
+    let header = header(of: ordered)
+    let total = ordered.reduce(header.count) { $0 + $1.byteCount }
     try AtomicFile.write(to: path, sync: sync, calls: calls) { put throws(NestedError) in
-      try emit(put)
+      var done = 0
+      try emit(header, ordered) { bytes throws(NestedError) in
+        try put(bytes)
+        done += bytes.byteCount
+        if bytes.byteCount > 0 { try progress(done, total) }
+      }
     }
   }
 

@@ -103,6 +103,7 @@ package enum SystemCode {
 /// A file open for reading, closed with the object. Reads take a position, so threads may share it.
 final class FileReader: Sendable {
   private let descriptor: Int32
+  private let path: FilePath
   let size: Int
 
   /// Regular files only: a pipe or a device could make the call wait for ever.
@@ -124,6 +125,7 @@ final class FileReader: Sendable {
         osError: code != 0 ? code : isFolder ? EISDIR : EINVAL)
     }
     descriptor = opened
+    self.path = path
     size = Int(status.st_size)
   }
 
@@ -137,9 +139,12 @@ final class FileReader: Sendable {
       let got = unsafe pread(
         descriptor, bytes.baseAddress?.advanced(by: done), count, off_t(offset + done))
       if got < 0 && errno == EINTR { continue }
-      if got < 0 { throw NestedError(.io, "[file] could not be read", osError: errno) }
+      if got < 0 {
+        throw NestedError(.io, "[file] could not be read", place: path.text, osError: errno)
+      }
       if got == 0 {
-        throw NestedError(.corrupt, "[file] ends too early", offset: offset + done)
+        throw NestedError(
+          .corrupt, "[file] ends too early", place: path.text, offset: offset + done)
       }
       done += got
     }

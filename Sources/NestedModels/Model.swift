@@ -175,11 +175,11 @@ package final class Model: @unchecked Sendable {
 
   /// Writes the weights under their names, with the configuration in the metadata.
   package func save(path: FilePath, sync: Bool = true, control: RunControl) throws(NestedError) {
-    try control.report("save", 0, layout.count, .nan)
     try withWeights { (weights: Floats) throws(NestedError) in
-      try writer(weights).write(to: path, sync: sync)
+      try writer(weights).write(to: path, sync: sync) { done, total throws(NestedError) in
+        try control.report("save", done, total, .nan)
+      }
     }
-    try control.report("save", layout.count, layout.count, .nan)
   }
 
   package func bytes() throws(NestedError) -> [UInt8] {

@@ -84,10 +84,17 @@ extension Session {
     }
   }
 
-  /// Ends the segment and applies every loss whose target is known. The clock is untouched.
+  /// Ends the segment and applies every loss whose target is known. The clock is untouched. All or nothing.
   package func flush(layer: Int?, level: Int?) throws(NestedError) {
-    try closeSegmentNow()
-    for index in indices(layer, level) { try step(index) }
+    let before = state  // its storages are copied before they change
+    do throws(NestedError) {
+      try closeSegmentNow()
+      for index in indices(layer, level) { try step(index) }
+    } catch {
+      forgetParameters()
+      state = before
+      throw error
+    }
   }
 
   /// Back to the model's weights: what the level learnt, its sum and its optimizer are dropped.

@@ -100,24 +100,22 @@ extension SessionState {
   }
 
   package func bytes(delta: Bool = false) throws(NestedError) -> [UInt8] {
-    if delta { return try deltaWriter().bytes() }
-    let rows = try packedRows()
-    return try withExtendedLifetime(rows) { () throws(NestedError) in try writer(rows).bytes() }
+    let rows = delta ? nil : try packedRows()
+    return try withExtendedLifetime(rows) { () throws(NestedError) in
+      try (delta ? deltaWriter() : writer(rows)).bytes()
+    }
   }
 
   package func save(
     path: FilePath, delta: Bool = false, sync: Bool = true, control: RunControl
   ) throws(NestedError) {
-    try control.report("save", 0, 1, .nan)
-    if delta {
-      try deltaWriter().write(to: path, sync: sync)
-    } else {
-      let rows = try packedRows()
-      try withExtendedLifetime(rows) { () throws(NestedError) in
-        try writer(rows).write(to: path, sync: sync)
+    let rows = delta ? nil : try packedRows()
+    try withExtendedLifetime(rows) { () throws(NestedError) in
+      let writer = try delta ? deltaWriter() : writer(rows)
+      try writer.write(to: path, sync: sync) { done, total throws(NestedError) in
+        try control.report("save", done, total, .nan)
       }
     }
-    try control.report("save", 1, 1, .nan)
   }
 
   package init(model: Model, bytes: [UInt8]) throws(NestedError) {

@@ -28,7 +28,6 @@ extension Trainer {
   package func save(
     to path: FilePath, sync: Bool = true, control: RunControl
   ) throws(NestedError) {
-    try control.report("save", 0, 1, .nan)
     let count = gradientCount
     let model = Key.hexadecimal(self.model.configuration.fingerprint)
     var writer = SafetensorsWriter(
@@ -54,8 +53,9 @@ extension Trainer {
     try writer.add(Key.numbers, shape: [numbers.count], numbers)
     try writer.add(Key.levelTargets, shape: [levels], counters.clock.targets)
     try writer.add(Key.levelSteps, shape: [levels], counters.clock.steps.map { Int64($0) })
-    try writer.write(to: path, sync: sync)
-    try control.report("save", 1, 1, .nan)
+    try writer.write(to: path, sync: sync) { done, total throws(NestedError) in
+      try control.report("save", done, total, .nan)
+    }
   }
 
   /// Replaces options and state by the file's. `mismatch` when it belongs to a model of another
@@ -116,9 +116,10 @@ extension Trainer {
       let numbers = try file.doubles(Key.numbers, atMost: 4)
       let targets = try file.doubles(Key.levelTargets, atMost: periods.count)
       let steps = try file.int64s(Key.levelSteps, atMost: periods.count)
+      let counted = 0...Int64(1) << 53
       guard integers.count == 4, numbers.count == 4, targets.count == periods.count,
-        steps.count == periods.count, integers[0] >= 0, integers[1] >= 0,
-        steps.allSatisfy({ $0 >= 0 }), targets.allSatisfy({ $0 >= 0 && $0.isFinite }),
+        steps.count == periods.count, counted.contains(integers[0]), counted.contains(integers[1]),
+        steps.allSatisfy({ counted.contains($0) }), targets.allSatisfy({ $0 >= 0 && $0.isFinite }),
         numbers[0] >= 0, numbers[0].isFinite, numbers[3].isFinite
       else {
         throw NestedError(

@@ -124,4 +124,21 @@ import Testing
     try whole.write(to: url)
     try trainer.load(from: path, control: quiet)
   }
+
+  /// A step count that one more step would overflow (found by Tests/fuzz).
+  @Test func impossibleCountsAreRefused() throws {
+    let folder = try Folder()
+    let path = try folder.path("trainer")
+    for spoil in [
+      { (trainer: Trainer) in trainer.counters.step = Int.max },
+      { trainer in trainer.counters.batches = Int.max },
+      { trainer in trainer.counters.clock.steps[0] = Int.max },
+    ] {
+      let trainer = try Trainer(Tiny.model(), "")
+      spoil(trainer)
+      try trainer.save(to: path, sync: false, control: quiet)
+      let error = #expect(throws: NestedError.self) { try restored(trainer, path) }
+      #expect(error?.code == .corrupt)
+    }
+  }
 }

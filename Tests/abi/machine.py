@@ -9,70 +9,25 @@ Every call must return, with a status of the header; a failing call must not hav
 that were used must work afterwards. Prints "ok N", the number of calls.
 """
 import ctypes
-import json
 import os
 import random
 import sys
+import tempfile
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-KINDS = "context config model trainer session snapshot cancel blob".split()
-CONFIG = (
-    b'{"kind":"hope","vocab":16,"d_model":16,"n_layers":1,"head_dim":16,"segment":4,'
-    b'"memory":{"memory_chunk":4,"projection_chunk":4},'
-    b'"cms":{"levels":[{"chunk":4,"hidden":16},{"chunk":0,"hidden":16}]}}'
-)
+from objects import CONFIG, KINDS, Objects
+
 INTEGERS = [0, 0, 1, 1, 2, 3, -1, -2, 7, 1 << 31, -(1 << 31), 1 << 40, 1 << 62, -(1 << 63), (1 << 63) - 1]
 BUFFER = 1 << 16
 
 
-class Machine:
+class Machine(Objects):
     def __init__(self, library, seed):
-        self.library = ctypes.CDLL(library)
-        with open(os.path.join(HERE, "abi.json")) as f:
-            self.abi = json.load(f)
+        super().__init__(library)
         self.random = random.Random(seed)
         self.data = ctypes.create_string_buffer(BUFFER + 64)
         self.aligned = (ctypes.addressof(self.data) + 63) // 64 * 64
         self.texts = [ctypes.create_string_buffer(t) for t in (b"", b"{", b"{}", b"/vocab", b"/tmp/no/such", b"\xff", CONFIG)]
-        self.stale = {}
-        self.live = {}
         self.structs = []
-
-    def call(self, name, *arguments):
-        function = getattr(self.library, name)
-        result = self.abi["functions"][name]["result"]
-        function.restype = {
-            "nested_status": ctypes.c_int32, "int32_t": ctypes.c_int32, "uint32_t": ctypes.c_uint32,
-            "int64_t": ctypes.c_int64, "size_t": ctypes.c_size_t, "void": None,
-        }.get(result, ctypes.c_void_p)
-        return function(*arguments)
-
-    def made(self, name, *arguments):
-        out = ctypes.c_void_p()
-        status = self.call(name, *arguments, ctypes.byref(out))
-        assert status == 0, (name, status)
-        return out.value
-
-    def setup(self):
-        size = self.abi["structs"]["nested_context_options"]["size"]
-        options = ctypes.create_string_buffer(size)
-        ctypes.c_uint32.from_buffer(options, 0).value = size
-        ctypes.c_int32.from_buffer(options, 4).value = 1
-        live = self.live
-        live["context"] = self.made("nested_context_create", options)
-        live["config"] = self.made("nested_config_from_json", CONFIG, ctypes.c_size_t(len(CONFIG)))
-        pointer = {k: ctypes.c_void_p(v) for k, v in live.items()}
-        live["model"] = self.made("nested_model_create", pointer["context"], pointer["config"], ctypes.c_uint64(1))
-        model = ctypes.c_void_p(live["model"])
-        live["trainer"] = self.made("nested_trainer_create", model, None, ctypes.c_size_t(0))
-        live["session"] = self.made("nested_session_create", model, None)
-        live["snapshot"] = self.made("nested_session_snapshot", ctypes.c_void_p(live["session"]))
-        live["cancel"] = self.made("nested_cancel_create")
-        live["blob"] = self.made("nested_config_to_json", pointer["config"], None)
-        self.stale["cancel"] = self.made("nested_cancel_create")
-        self.call("nested_cancel_release", ctypes.c_void_p(self.stale["cancel"]))
-        self.stale["blob"] = self.made("nested_config_to_json", pointer["config"], None)
-        self.call("nested_blob_release", ctypes.c_void_p(self.stale["blob"]))
 
     def handle(self, kind, right):
         if right:
@@ -84,7 +39,7 @@ class Machine:
             + [self.live[kind] ^ (1 << self.random.randrange(64))]
         )
 
-    def struct(self, name, right):
+    def random_struct(self, name, right):
         """A pointer to a struct: fields zero or random small numbers, pointers inside it NULL or to the buffer."""
         description = self.abi["structs"][name]
         size = description["size"]
@@ -134,7 +89,7 @@ class Machine:
         if bare == "char*":
             return ctypes.c_void_p(ctypes.addressof(self.random.choice(self.texts))) if right else None
         if bare.endswith("*") and bare[:-1] in self.abi["structs"]:
-            return ctypes.c_void_p(self.struct(bare[:-1], right)) if self.random.random() < 0.8 else None
+            return ctypes.c_void_p(self.random_struct(bare[:-1], right)) if self.random.random() < 0.8 else None
         if bare in self.abi["callbacks"]:
             return None
         if bare.endswith("*"):
@@ -221,18 +176,18 @@ class Machine:
         status = self.call(
             "nested_session_feed", ctypes.c_void_p(live["session"]), tokens, ctypes.c_size_t(4), None, None, None)
         assert status == 0, status
-        for kind in KINDS:
-            self.call("nested_%s_release" % kind, ctypes.c_void_p(live[kind]))
-        self.library.nested_live_handles.restype = ctypes.c_int64
-        left = self.library.nested_live_handles(0)
-        assert left == 0, "%d handles are left" % left
+        self.release()
 
 
 def main():
-    machine = Machine(os.path.abspath(sys.argv[1]), int(sys.argv[3]) if len(sys.argv) > 3 else 1)
-    machine.setup()
-    done = machine.run(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
-    machine.still_works()
+    library = os.path.abspath(sys.argv[1])
+    seed = int(sys.argv[3]) if len(sys.argv) > 3 else 1
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)  # texts are used as paths too
+        machine = Machine(library, seed)
+        done = machine.run(int(sys.argv[2]) if len(sys.argv) > 2 else 300)
+        machine.still_works()
+        os.chdir("/")
     print("ok %d" % done)
 
 

@@ -2,14 +2,17 @@
 
 import ctypes
 import json
+import os
 import pathlib
 import re
 import subprocess
 import sys
 
+import pytest
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-LIBRARY = ROOT / "build" / "lib" / "libnested.so.1"
+LIBRARY = pathlib.Path(os.environ.get("NESTED_LIBRARY", ROOT / "build" / "lib" / "libnested.so.1"))
 
 
 def run(*command):
@@ -64,3 +67,29 @@ def test_every_function_is_described():
 def test_no_argument_makes_a_function_crash():
     for seed in (1, 2):
         assert re.match(r"ok \d+", run(sys.executable, HERE / "machine.py", LIBRARY, 150, seed))
+
+
+def test_every_parameter_wrong_in_every_way_has_its_status():
+    assert re.match(r"ok \d+", run(sys.executable, HERE / "matrix.py", LIBRARY))
+
+
+@pytest.mark.parametrize("what, by", [
+    # a function with a parameter that the tables do not know, a struct that nothing reads, an argument that is refused
+    ('{"name": "steps", "type": "int64_t"}', '{"name": "laps", "type": "int64_t"}'),
+    ('"nested_feed": {', '"nested_food": {"size": 8, "fields": []}, "nested_feed": {'),
+    ('"NESTED_E_LAYOUT": -7', '"NESTED_E_LAYOUT": -77'),
+])
+def test_the_matrix_fails_where_something_is_not_described(tmp_path, what, by):
+    text = (HERE / "abi.json").read_text()
+    assert what in text
+    (tmp_path / "abi.json").write_text(text.replace(what, by))
+    done = subprocess.run(
+        [sys.executable, str(HERE / "matrix.py"), str(LIBRARY), str(tmp_path / "abi.json")], capture_output=True, text=True)
+    assert done.returncode == 1 and not done.stdout.startswith("ok"), done.stdout + done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+
+
+def test_the_tour_of_the_c_programs_calls_every_function():
+    """Small stacks, signals, exhausted memory, failing disks and forks are tried on each."""
+    steps = re.findall(r"^    (?:CALL|MAKES|FILLS)\((\w+),", (ROOT / "Tests" / "c" / "tour.h").read_text(), re.M)
+    assert sorted("nested_" + name for name in steps) == sorted(json.loads((HERE / "abi.json").read_text())["functions"])

@@ -3,9 +3,9 @@
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
-import sys
 
 import pytest
 
@@ -120,10 +120,26 @@ def test_load_to_first_call_is_fast(probe):
     assert statistics.median(times) < LOAD_LIMIT_MS
 
 
-def test_a_hundred_loads_and_unloads():
-    program = ("import ctypes, _ctypes\nfor i in range(100):\n"
-               f"  lib = ctypes.CDLL({str(LIB)!r})\n  assert lib.nested_version() > 0\n  _ctypes.dlclose(lib._handle)\n")
-    subprocess.run([sys.executable, "-c", program], check=True)
+def build(program, *command):
+    subprocess.run([*map(str, command), "-o", str(program)], check=True)
+    return program
+
+
+def test_loading_and_unloading_in_every_way(tmp_path):
+    program = build(tmp_path / "unload", "gcc", "-O1", "-Wall", "-Wextra", "-Werror", f"-I{ROOT}/include",
+                    ROOT / "Tests/binary/unload.c", "-ldl", "-lpthread")
+    copy = tmp_path / "copy.so"
+    shutil.copy(LIB, copy)
+    done = subprocess.run([program, LIB, copy], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith("ok "), done.stdout + done.stderr
+
+
+def test_beside_a_swift_program_with_the_dynamic_runtime(tmp_path):
+    program = build(tmp_path / "SwiftHost", "swiftc", "-O", "-swift-version", "5", "-parse-as-library",
+                    ROOT / "Tests/binary/SwiftHost.swift")
+    assert "libswiftCore.so" in output("readelf", "-dW", program)
+    done = subprocess.run([program, LIB], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout == "ok\n", done.stdout + done.stderr
 
 
 # ---- instructions ----

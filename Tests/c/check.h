@@ -15,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static int checks_done;
+static int checks_done; /* counted from any thread: ThreadSanitizer looks on */
+static inline void count_check(void) { __atomic_fetch_add(&checks_done, 1, __ATOMIC_RELAXED); }
 
 /* Where failures are told: standard error, unless a test watches that. */
 static FILE *check_output;
@@ -34,7 +35,7 @@ static inline void check_failed(const char *file, int line, const char *what)
 
 #define CHECK(condition) \
     do { \
-        checks_done++; \
+        count_check(); \
         if (!(condition)) check_failed(__FILE__, __LINE__, #condition); \
     } while (0)
 
@@ -44,7 +45,7 @@ static inline void check_failed(const char *file, int line, const char *what)
 static inline void check_status(nested_status got, nested_status wanted, const char *file, int line, const char *call)
 {
     nested_error e;
-    checks_done++;
+    count_check();
     if (got != wanted) {
         fprintf(tell(), "wanted %s, got %s\n", nested_status_name(wanted), nested_status_name(got));
         check_failed(file, line, call);

@@ -109,6 +109,8 @@ static void keys(void)
     FAILS(NESTED_E_ARGUMENT, nested_config_get_int(config, "/vocab", NULL));
     CHECK(integer == 42);
     FAILS(NESTED_E_CONFIG, nested_config_set_int(config, "/vocab", -1));
+    FAILS(NESTED_E_NOT_FOUND, nested_config_set_int(config, "/nothing", 1));
+    FAILS(NESTED_E_NOT_FOUND, nested_config_set_string(config, "/vocab/size", "1"));
     FAILS(NESTED_E_CONFIG, nested_config_set_int(config, "/vocab", INT64_MAX));
     FAILS(NESTED_E_CONFIG, nested_config_set_int(config, "/memory/type", 3));
     FAILS(NESTED_E_CONFIG, nested_config_set_string(config, "/memory/type", "wide"));

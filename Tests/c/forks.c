@@ -1,10 +1,11 @@
 /* Rule R11: fork() before any use, after use, and during use by another thread. A child never hangs. */
-#include "check.h"
+#include "tour.h"
 
 #include <pthread.h>
 #include <sys/wait.h>
 
 static int32_t text[32];
+static tour t;
 
 /* The child's answer is its exit status; 14 seconds and it is killed. */
 static void in_child(int (*body)(void *), void *user)
@@ -134,6 +135,70 @@ static int during(void *user)
     return fresh(NULL);
 }
 
+/* Every function in a child: with threads, what needs the context is refused; without, all of it works. */
+static int walk(void *threads)
+{
+    int i;
+    for (i = 0; i < TOUR_LENGTH; i++) {
+        int kind = tour_steps[i].kind;
+        int free = kind == 0 || kind == NESTED_HANDLE_CONFIG || kind == NESTED_HANDLE_CANCEL || kind == NESTED_HANDLE_BLOB;
+        nested_status status = tour_steps[i].go(&t);
+        if (status == (free || threads == NULL ? NESTED_OK : NESTED_E_FORKED)) continue;
+        fprintf(stderr, "%s in a child: %s\n", tour_steps[i].function, nested_status_name(status));
+        return 1;
+    }
+    tour_release(&t);
+    return nested_live_handles(NESTED_HANDLE_ANY) == 0 ? fresh(NULL) : 2;
+}
+
+/* fork() in a callback, that is, in the middle of a call on the same thread. The child goes back into the call, or leaves. */
+static pid_t forked;
+static int goes_back;
+
+static int32_t fork_in_callback(void *user, const nested_progress *p)
+{
+    (void)user;
+    (void)p;
+    if (forked != 0) return 0;
+    forked = fork();
+    CHECK(forked >= 0);
+    if (forked == 0) {
+        alarm(14);
+        if (!goes_back) _exit(fresh(NULL));
+        forked = -1;
+    }
+    return 0;
+}
+
+static void in_the_middle(int threads)
+{
+    static const char *const calls[] = {"nested_session_feed", "nested_trainer_fit", "nested_model_evaluate", "nested_model_save"};
+    nested_run run;
+    size_t i;
+    NESTED_INIT(run);
+    run.progress = fork_in_callback;
+    for (goes_back = 0; goes_back < 2; goes_back++)
+        for (i = 0; i < sizeof calls / sizeof *calls; i++) {
+            int j, status = 0;
+            nested_status answer;
+            for (j = 0; strcmp(tour_steps[j].function, calls[i]) != 0; j++) continue;
+            tour_open(&t, threads);
+            t.run = &run;
+            forked = 0;
+            answer = tour_steps[j].go(&t);
+            if (forked < 0) { /* the child */
+                if (answer != NESTED_OK && answer != NESTED_E_FORKED) _exit(5);
+                tour_release(&t);
+                _exit(nested_live_handles(NESTED_HANDLE_ANY) != 0 ? 6 : fresh(NULL));
+            }
+            OK(answer);
+            CHECK(waitpid(forked, &status, 0) == forked);
+            if (status != 0) fprintf(stderr, "%s, %d threads, back %d: %#x\n", calls[i], threads, goes_back, (unsigned)status);
+            CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            tour_close(&t);
+        }
+}
+
 int main(void)
 {
     objects o;
@@ -152,5 +217,17 @@ int main(void)
     make(&o, 1);
     in_child(without_threads, &o);
     drop(&o);
+
+    tour_open(&t, 2);
+    in_child(walk, &t);
+    for (i = 0; i < TOUR_LENGTH; i++) OK(tour_steps[i].go(&t)); /* the parent does not notice */
+    in_child(walk, &t);
+    tour_close(&t);
+    tour_open(&t, 1);
+    in_child(walk, NULL);
+    tour_close(&t);
+    in_the_middle(1);
+    in_the_middle(3);
+    remove_scratch();
     return done();
 }

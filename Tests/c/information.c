@@ -1,6 +1,31 @@
 /* Sections 1 and 2 of nested.h: names, versions, texts that need no object. */
 #include "check.h"
 
+#include <pthread.h>
+
+/* The last error is the thread's own. */
+static void *sees_nothing(void *unused)
+{
+    nested_error e;
+    (void)unused;
+    NESTED_INIT(e);
+    OK(nested_last_error(&e));
+    CHECK(e.status == 0 && e.message[0] == '\0');
+    FAILS(NESTED_E_HANDLE, nested_model_retain(NULL));
+    return NULL;
+}
+
+static void errors_of_threads(void)
+{
+    nested_error e;
+    pthread_t thread;
+    FAILS(NESTED_E_HANDLE, nested_context_retain(NULL));
+    CHECK(pthread_create(&thread, NULL, sees_nothing, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    NESTED_INIT(e);
+    OK(nested_last_error(&e));
+    CHECK(strcmp(e.function, "nested_context_retain") == 0 && strcmp(e.place, "context") == 0);
+}
+
 int main(void)
 {
     nested_error e;
@@ -37,6 +62,7 @@ int main(void)
     CHECK(e.status == 0 && e.message[0] == '\0' && e.place[0] == '\0' && e.function[0] == '\0' && e.offset == -1);
     CHECK(nested_last_error(NULL) == NESTED_E_ARGUMENT);
 
+    errors_of_threads();
     CHECK(nested_live_handles(99) == 0 && nested_live_handles(-1) == 0);
     return done();
 }

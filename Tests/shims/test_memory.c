@@ -123,9 +123,11 @@ int main(void) {
   }
   for (int i = 0; i < SLOTS; i++) free(slot[i]);
   CHECK(nested_shim_emergency_in_use() == 0);
+  CHECK(!nested_shim_emergency_is_low());
   unsigned char *all = malloc(8000000); /* in one piece again */
-  CHECK(all);
+  CHECK(all && nested_shim_emergency_is_low());
   free(all);
+  CHECK(!nested_shim_emergency_is_low());
 
   while (chain) {
     void **rest = *chain;

@@ -54,7 +54,8 @@ int main(void)
     nested_model *model = NULL;
     nested_trainer *trainer = NULL;
     static int32_t old_text[4000], new_text[1024];
-    int32_t learn;
+    double last[3];
+    int32_t learn, good = 1;
 
     repeat(old_text, 4000, OLD);
     repeat(new_text, 1024, NEW);
@@ -76,6 +77,7 @@ int main(void)
             NESTED_INIT(fed);
             check(nested_session_feed(session, new_text + 256 * quarter, 256, NULL, NULL, &fed));
             printf(" %8.3f", fed.loss);
+            last[learn] = fed.loss;
         }
         printf("\n");
 
@@ -100,11 +102,12 @@ int main(void)
             check(nested_session_level_reset(session, -1, -1));
             check(nested_session_score(session, new_text, 256, NULL, NULL, &without));
             printf("log-probability of 256 bytes: %.1f with what the levels learned, %.1f without\n", with, without);
+            good = with > without && last[learn] < last[NESTED_LEARN_OFF];
         }
         nested_session_release(session);
     }
     nested_config_release(config);
     nested_model_release(model);
     nested_context_release(context);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -1,8 +1,9 @@
 /*
  * 03: keep sessions in files, branch them, and make one new model out of what several have learned.
  *
- * New here: nested_model_save, nested_model_load, nested_session_save, nested_session_load, nested_session_fork,
- * nested_session_snapshot, nested_session_restore, nested_model_consolidate, nested_model_evaluate.
+ * New here: nested_model_save, nested_model_load, nested_session_save (whole, and its delta alone),
+ * nested_session_load, nested_session_fork, nested_session_snapshot, nested_session_restore,
+ * nested_model_consolidate, nested_model_evaluate.
  *
  *     cc -std=c11 -I ../../include 03_save_fork_consolidate.c -lnested -o 03 && ./03
  */
@@ -54,14 +55,16 @@ int main(void)
     nested_config *config = NULL;
     nested_model *made = NULL, *model = NULL, *merged = NULL;
     nested_trainer *trainer = NULL;
-    nested_session *a = NULL, *b = NULL, *branch = NULL;
+    nested_session *a = NULL, *b = NULL, *branch = NULL, *learnt = NULL;
     nested_session_options options;
     nested_snapshot *snapshot = NULL;
+    nested_level level, same_level;
     nested_consolidation consolidation;
     const nested_session *sessions[2];
     double weights[2] = {1, 1};
     float left[256], right[256];
     size_t count;
+    int good;
 
     repeat(base, 2000, "red green blue red green blue. ");
     repeat(ann, 600, "ann likes apples and pears. ");
@@ -78,6 +81,8 @@ int main(void)
     nested_model_release(made);
     check(nested_model_load(context, "example.safetensors", 0, NULL, &model));
 
+    NESTED_INIT(level);
+    NESTED_INIT(same_level);
     NESTED_INIT(options);
     options.learn = NESTED_LEARN_ON;
     check(nested_session_create(model, &options, &a));
@@ -89,6 +94,13 @@ int main(void)
     nested_session_release(a);
     check(nested_session_load(model, "example.session", NULL, &a));
 
+    /* What the levels learnt is a smaller file of its own: a fresh stream on the same weights, that knows it. */
+    check(nested_session_save(a, "example.delta", NESTED_SAVE_DELTA, NULL));
+    check(nested_session_load(model, "example.delta", NULL, &learnt));
+    check(nested_session_level(a, 0, 0, &level));
+    check(nested_session_level(learnt, 0, 0, &same_level));
+    printf("a session of the delta alone has learnt as much: %.4f of %.4f\n", same_level.delta_norm, level.delta_norm);
+
     /* A fork is a stream of its own; a snapshot is a place to come back to. */
     check(nested_session_fork(a, &branch));
     check(nested_session_snapshot(a, &snapshot));
@@ -96,8 +108,8 @@ int main(void)
     check(nested_session_feed(branch, ann + 300, 300, NULL, NULL, NULL));
     check(nested_session_output(a, left, 256, &count));
     check(nested_session_output(branch, right, 256, &count));
-    printf("the session and its fork read the same and predict the same bits: %s\n",
-           memcmp(left, right, sizeof left) == 0 ? "yes" : "no");
+    good = memcmp(left, right, sizeof left) == 0 && level.delta_norm == same_level.delta_norm;
+    printf("the session and its fork read the same and predict the same bits: %s\n", good ? "yes" : "no");
     check(nested_session_restore(branch, snapshot));
 
     check(nested_session_feed(b, ben, 600, NULL, NULL, NULL));
@@ -113,15 +125,18 @@ int main(void)
     printf("what ben wrote       %10.3f %12.3f\n", loss(model, ben, 300), loss(merged, ben, 300));
     printf("what the model knew  %10.3f %12.3f\n", loss(model, base, 300), loss(merged, base, 300));
 
+    good = good && loss(merged, ann, 300) < loss(model, ann, 300);
     remove("example.safetensors");
     remove("example.session");
+    remove("example.delta");
     nested_snapshot_release(snapshot);
     nested_session_release(branch);
+    nested_session_release(learnt);
     nested_session_release(a);
     nested_session_release(b);
     nested_model_release(merged);
     nested_model_release(model);
     nested_config_release(config);
     nested_context_release(context);
-    return 0;
+    return good ? 0 : 1;
 }

@@ -20,3 +20,5 @@ bool nested_shim_oom_take(void);
 
 /** Bytes of the emergency arena in use now. */
 size_t nested_shim_emergency_in_use(void);
+/** Whether half of it is: no call should start. */
+bool nested_shim_emergency_is_low(void);

@@ -16,6 +16,9 @@ __all__ = ["Tokens"]
 Tokens = Union[bytes, bytearray, memoryview, NDArray[Any], Sequence[Any]]
 """Token ids: bytes (one token a byte), any integer array, or (nested) lists of these."""
 
+Buffer = Union[bytes, bytearray, memoryview, NDArray[np.uint8]]
+"""Contiguous bytes."""
+
 _RANGE = _library.NESTED_E_RANGE
 _SHAPE = _library.NESTED_E_SHAPE
 _DTYPE = _library.NESTED_E_DTYPE
@@ -70,6 +73,11 @@ def rows_array(tokens: Tokens, name: str = "tokens") -> NDArray[np.int32]:
             f"a batch has two dimensions [B, T], got shape {list(array.shape)}", code=_SHAPE,
             place=name)
     return array
+
+
+def bytes_array(data: Buffer) -> NDArray[np.uint8]:
+    """The same memory as an array."""
+    return np.frombuffer(data, np.uint8)
 
 
 def pointer(array: NDArray[Any] | None) -> int | None:

@@ -10,16 +10,17 @@ from typing import Any
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
+from ._options import ModelConfig
 
 __all__ = ["Config", "config_schema", "full_config"]
 
 
 class Config(Handle):
-    """A `nested_config`, for the time of one call."""
+    """A `nested_config`, for the time of one call; users have dicts."""
 
     _release = "nested_config_release"
 
-    def __init__(self, config: Mapping[str, Any]) -> None:
+    def __init__(self, config: ModelConfig | Mapping[str, Any]) -> None:
         text = to_json(config, "config")
         out = ctypes.c_void_p()
         check(lib.nested_config_from_json(text, len(text), ctypes.byref(out)))
@@ -32,12 +33,13 @@ class Config(Handle):
         return config
 
     def to_dict(self) -> dict[str, Any]:
+        """Every key present."""
         out = ctypes.c_void_p()
         check(lib.nested_config_to_json(self._handle, b"", ctypes.byref(out)))
         return dict(json.loads(blob_bytes(out)))
 
 
-def to_json(value: Mapping[str, Any], name: str) -> bytes:
+def to_json(value: ModelConfig | Mapping[str, Any], name: str) -> bytes:
     """JSON text of a dict; NumPy numbers and arrays are written as numbers and lists."""
     def plain(item: Any) -> Any:
         if hasattr(item, "tolist"):
@@ -61,17 +63,46 @@ def blob_bytes(handle: ctypes.c_void_p) -> bytes:
 
 
 def config_schema() -> dict[str, Any]:
-    """JSON Schema of the configuration, with defaults, ranges and help."""
+    """JSON Schema of the configuration, with defaults, ranges and help.
+
+    Returns
+    -------
+    dict
+        As of the draft 2020-12.
+
+    Examples
+    --------
+    >>> nested.config_schema()["properties"]["n_layers"]["default"]
+    4
+    """
     return dict(json.loads(lib.nested_config_schema()))
 
 
-def full_config(config: Mapping[str, Any]) -> dict[str, Any]:
+def full_config(config: ModelConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with every key present, presets and defaults filled in, and validated.
+
+    Parameters
+    ----------
+    config : dict
+        As for `Model`.
+
+    Returns
+    -------
+    dict
+        Equal for equal architectures.
 
     Raises
     ------
     ConfigError
         ``place`` is the JSON pointer of the culprit.
+
+    Examples
+    --------
+    >>> nested.full_config({"preset": "hope-1m"})["d_model"]
+    128
+    >>> nested.full_config({"vocab": 256, "cms": {"levels": [{"chunk": -1}]}})
+    Traceback (most recent call last):
+    nested.ConfigError: ... (at /cms/levels/0/chunk) [NESTED_E_CONFIG]
     """
     with Config(config) as parsed:
         return parsed.to_dict()

@@ -30,14 +30,43 @@ def consolidate(
     model : Model
         The one that all sessions were opened on; it and they stay as they are.
     sessions : sequence of Session
+        At least one.
     weights : sequence of float, optional
-        Of the sessions; equal by default, normalised.
+        Of the sessions, 0 or more; equal by default, normalised.
     levels : sequence of int, optional
         Levels that take part; all by default.
-    strength : float
+    strength : float, default 1
         Fraction of the change that is taken over; not 0.
-    max_norm : float
+    max_norm : float, default 0
         Bound on the merged change of each tensor, 0 for none.
+    progress : callable, optional
+        Called with a `Progress` a few times a second; returning True stops the call.
+    cancel : Cancel, optional
+        A flag by which another thread may stop the call.
+
+    Returns
+    -------
+    Model
+        In the context of `model`.
+
+    Raises
+    ------
+    MismatchError
+        A session is of another configuration.
+    ArgumentError
+        An option is out of range, or there are no sessions.
+
+    Notes
+    -----
+    The paper leaves the way back from level to weights open; this mean is libnested's own.
+
+    Examples
+    --------
+    >>> session = model.session(learn="on")
+    >>> _ = session.read(b"eins zwei drei vier. " * 20)
+    >>> wiser = nested.consolidate(model, [session])
+    >>> wiser.loss(b"eins zwei drei") < model.loss(b"eins zwei drei")
+    True
     """
     count = len(sessions)
     handles = (ctypes.c_void_p * max(count, 1))(*(s._handle.value for s in sessions))

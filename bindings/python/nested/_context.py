@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import Any, Callable, Literal
 
 from . import _library
 from ._errors import ArgumentError, check
@@ -16,19 +16,25 @@ from ._library import lib
 
 __all__ = ["Context", "LogRecord", "MemoryStats", "default_context"]
 
-_LEVELS = {"off": _library.NESTED_LOG_OFF, "error": _library.NESTED_LOG_ERROR,
-           "warn": _library.NESTED_LOG_WARN, "info": _library.NESTED_LOG_INFO,
-           "debug": _library.NESTED_LOG_DEBUG}
-_LEVEL_NAMES = {number: name for name, number in _LEVELS.items()}
+LogLevel = Literal["off", "error", "warn", "info", "debug"]
+
+_LEVEL_NAMES: dict[int, LogLevel] = {
+    _library.NESTED_LOG_OFF: "off", _library.NESTED_LOG_ERROR: "error",
+    _library.NESTED_LOG_WARN: "warn", _library.NESTED_LOG_INFO: "info",
+    _library.NESTED_LOG_DEBUG: "debug"}
+_LEVELS = {name: number for number, name in _LEVEL_NAMES.items()}
 
 
 @dataclass(frozen=True)
 class LogRecord:
     """One complete line of the library's log."""
 
-    level: str
+    level: LogLevel
+    """``"error"``, ``"warn"``, ``"info"`` or ``"debug"``."""
     component: str
+    """``"load"``, ``"train"``, ``"session"``, ..."""
     message: str
+    """Without a newline."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +42,13 @@ class MemoryStats:
     """Tensor storage of a context, in bytes."""
 
     in_use: int
+    """Now."""
     peak: int
+    """The most there ever was."""
     limit: int
+    """0 when there is none."""
     allocations: int
+    """So far; stands still once a loop is warm."""
 
 
 class Context(Handle):
@@ -46,25 +56,44 @@ class Context(Handle):
 
     Parameters
     ----------
-    threads : int
+    threads : int, default 0
         Threads that compute; 0 means one per available core, 1 starts none.
-    memory_limit : int
+    memory_limit : int, default 0
         Bytes of tensor storage, 0 for no limit.
     log : callable, optional
         Called with a `LogRecord`, on the thread that is inside the call.
-    log_level : str
-        ``"error"``, ``"warn"``, ``"info"`` or ``"debug"``.
+    log_level : {"off", "error", "warn", "info", "debug"}, default "info"
+        Records up to this one reach `log`.
+
+    Raises
+    ------
+    ArgumentError
+        A number is out of range.
+    UnsupportedError
+        The processor is older than x86-64-v3 (Haswell, Zen).
 
     Notes
     -----
-    The library keeps a context alive as long as anything made from it: closing it early is safe.
+    Results do not depend on `threads`: they are the same bits.  The library keeps a context alive
+    as long as anything made from it, so closing it early is safe.
+
+    Threads do not survive ``fork()``.  In a forked child, objects of a context with more than one
+    thread raise `StateError` (``NESTED_E_FORKED``), those of ``Context(threads=1)`` go on working,
+    and models made without a context get a new one.
+
+    Examples
+    --------
+    >>> with nested.Context(threads=2, memory_limit=1 << 30) as context:
+    ...     small = nested.Model({"vocab": 64, "d_model": 32, "n_layers": 1}, context=context)
+    >>> context.closed, small.vocab
+    (True, 64)
     """
 
     _release = "nested_context_release"
 
     def __init__(
         self, threads: int = 0, memory_limit: int = 0,
-        log: Callable[[LogRecord], Any] | None = None, log_level: str = "info",
+        log: Callable[[LogRecord], Any] | None = None, log_level: LogLevel = "info",
     ) -> None:
         if log_level not in _LEVELS:
             raise ArgumentError(f"log_level is one of {', '.join(_LEVELS)}", place="log_level")
@@ -79,6 +108,7 @@ class Context(Handle):
         out = ctypes.c_void_p()
         check(lib.nested_context_create(ctypes.byref(options), ctypes.byref(out)))
         self._adopt(out, trampoline)
+        self._threads = threads
 
     @property
     def memory(self) -> MemoryStats:
@@ -87,13 +117,20 @@ class Context(Handle):
         check(lib.nested_context_memory(self._handle, ctypes.byref(record)))
         return MemoryStats(record.in_use, record.peak, record.limit, record.n_allocations)
 
+    def _describe(self) -> str:
+        memory = self.memory
+        plural = "s" if self._threads > 1 else ""
+        threads = f"{self._threads} thread{plural}" if self._threads else "all cores"
+        limit = f" of {memory.limit:,}" if memory.limit else ""
+        return f"{threads}, {memory.in_use:,}{limit} bytes in use"
+
 
 def _log_trampoline(log: Callable[[LogRecord], Any]) -> Callable[[Any, Any], None]:
     def called(user: Any, record: Any) -> None:
         try:
             r = record.contents
             log(LogRecord(
-                _LEVEL_NAMES.get(r.level, str(r.level)), (r.component or b"").decode(),
+                _LEVEL_NAMES[r.level], (r.component or b"").decode(),
                 (r.message or b"").decode("utf-8", "replace")))
         except BaseException:  # a log has no way to fail: report as Python does for finalizers
             sys.unraisablehook(_unraisable(log))
@@ -108,14 +145,22 @@ def _unraisable(source: Any) -> Any:
 
 
 _default: Context | None = None
-_default_pid = 0
 _default_lock = threading.Lock()
 
 
 def default_context() -> Context:
     """The context that is used where none is named: all available cores, no limit, no log."""
-    global _default, _default_pid
+    global _default
     with _default_lock:
-        if _default is None or _default_pid != os.getpid():  # threads do not survive fork()
-            _default, _default_pid = Context(), os.getpid()
+        if _default is None:
+            _default = Context()
         return _default
+
+
+def _forget() -> None:
+    """In a forked child: threads do not survive fork(), and the lock may have been held."""
+    global _default, _default_lock
+    _default, _default_lock = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)

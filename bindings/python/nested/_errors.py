@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import functools
+from typing import Any
 
 from . import _library
 from ._library import lib
@@ -49,7 +51,13 @@ class Error(Exception):
 
     @property
     def status(self) -> str:
+        """Name of the status, for example ``"NESTED_E_SHAPE"``."""
         return (lib.nested_status_name(self.code) or b"").decode()
+
+    def __reduce__(self) -> Any:  # whole, so that it crosses from a worker process
+        details = {name: getattr(self, name)
+                   for name in ("code", "place", "offset", "os_error", "function")}
+        return functools.partial(type(self), self.message, **details), ()
 
     def __str__(self) -> str:
         where = f" (at {self.place})" if self.place else ""

@@ -1,7 +1,8 @@
 """The C interface as ctypes declarations, and finding the library.
 
-The declarations mirror include/nested.h; tests/test_library.py compares every size, offset, value
-and parameter with what the library says of itself and with the header.
+The declarations mirror include/nested.h.  tests/test_library.py compares every field, constant,
+callback and parameter, in both directions, with what clang read in the header (`nested_abi_info`),
+and the layouts with what a C compiler makes of the header.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ctypes import (
 )
 from typing import Any
 
-ABI = 1
+NESTED_ABI = 1
 NAME = "libnested.so.1"
 NESTED_MAX_DIMS = 6
 NESTED_IGNORE_TARGET = -100
@@ -80,6 +81,7 @@ NESTED_LOG_DEBUG = 4
 NESTED_KIND_HOPE = 1
 NESTED_TASK_LM = 1
 NESTED_SAVE_NO_SYNC = 1
+NESTED_SAVE_DELTA = 2
 NESTED_SKIP_NONE = 0
 NESTED_SKIP_NO_TARGETS = 1
 NESTED_SKIP_NONFINITE = 2
@@ -303,8 +305,8 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "nested_config_set_float": (c_int32, c_void_p, c_char_p, c_double),
     "nested_config_set_string": (c_int32, c_void_p, c_char_p, c_char_p),
     "nested_config_set_json": (c_int32, c_void_p, c_char_p, c_char_p, c_size_t),
-    "nested_config_get_int": (c_int32, c_void_p, c_char_p, c_void_p),
-    "nested_config_get_float": (c_int32, c_void_p, c_char_p, c_void_p),
+    "nested_config_get_int": (c_int32, c_void_p, c_char_p, POINTER(c_int64)),
+    "nested_config_get_float": (c_int32, c_void_p, c_char_p, POINTER(c_double)),
     "nested_config_to_json": (c_int32, c_void_p, c_char_p, POINTER(c_void_p)),
     "nested_config_validate": (c_int32, c_void_p),
     "nested_config_schema": (c_char_p,),
@@ -317,7 +319,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "nested_model_get_config": (c_int32, c_void_p, POINTER(c_void_p)),
     "nested_model_tensor_count": (c_int64, c_void_p),
     "nested_model_tensor_at": (c_int32, c_void_p, c_int64, POINTER(nested_tensor_info)),
-    "nested_model_tensor_find": (c_int32, c_void_p, c_char_p, c_void_p),
+    "nested_model_tensor_find": (c_int32, c_void_p, c_char_p, POINTER(c_int64)),
     "nested_model_tensor_get": (c_int32, c_void_p, c_int64, POINTER(nested_view)),
     "nested_model_tensor_set": (c_int32, c_void_p, c_int64, POINTER(nested_cview)),
     "nested_model_tensor_borrow": (c_int32, c_void_p, c_int64, POINTER(nested_cview)),
@@ -372,6 +374,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "nested_session_snapshot": (c_int32, c_void_p, POINTER(c_void_p)),
     "nested_session_restore": (c_int32, c_void_p, c_void_p),
     "nested_snapshot_to_blob": (c_int32, c_void_p, POINTER(c_void_p)),
+    "nested_snapshot_delta_to_blob": (c_int32, c_void_p, POINTER(c_void_p)),
     "nested_snapshot_from_bytes": (c_int32, c_void_p, c_void_p, c_size_t, POINTER(c_void_p)),
     "nested_snapshot_retain": (c_int32, c_void_p),
     "nested_snapshot_release": (None, c_void_p),
@@ -386,7 +389,6 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
         c_int32, c_void_p, POINTER(c_void_p), c_size_t, POINTER(nested_consolidation),
         POINTER(nested_run), POINTER(c_void_p)),
 }
-
 
 
 def candidates() -> list[str]:
@@ -413,8 +415,9 @@ def _load() -> ctypes.CDLL:
                 function.argtypes = parameters
         except AttributeError as failure:
             raise ImportError(f"{path} is older than this package: {failure}") from None
-        if library.nested_abi() != ABI:
-            raise ImportError(f"{path} has ABI {library.nested_abi()}, this package needs {ABI}")
+        if library.nested_abi() != NESTED_ABI:
+            raise ImportError(
+                f"{path} has ABI {library.nested_abi()}, this package needs {NESTED_ABI}")
         return library
     raise ImportError(
         "libnested.so was not found: build it with `make`, then set NESTED_LIBRARY to its path "

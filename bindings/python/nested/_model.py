@@ -6,18 +6,28 @@ import ctypes
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Literal, Union
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import Tokens, float_array, pointer, rows_array, tokens_array, view
-from ._config import Config
+from ._arrays import (
+    Buffer,
+    Tokens,
+    bytes_array,
+    float_array,
+    pointer,
+    rows_array,
+    tokens_array,
+    view,
+)
+from ._config import Config, blob_bytes
 from ._context import Context, default_context
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
+from ._options import ModelConfig
 from ._run import Cancel, ProgressCallback, Run
 
 if TYPE_CHECKING:
@@ -28,6 +38,9 @@ __all__ = ["Evaluation", "Model", "TensorInfo", "Tensors", "load"]
 PathLike = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
 
 
+LearnMode = Literal["off", "memory", "on"]
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Loss of a batch."""
@@ -35,6 +48,7 @@ class Evaluation:
     loss: float
     """Weighted mean over the targets, in nats; NaN when there are none."""
     perplexity: float
+    """``exp(loss)``."""
     targets: float
     """Targets that counted, by their weights."""
 
@@ -44,17 +58,37 @@ class TensorInfo:
     """Where a named tensor stands in the model."""
 
     name: str
+    """Dotted and permanent, for example ``"blocks.0.cms.1.up.weight"``."""
     shape: tuple[int, ...]
+    """At most six dimensions."""
     layer: int
     """Block, -1 outside the blocks."""
     level: int
     """CMS level, 0 is the fastest; -1 outside a CMS."""
     flat_offset: int
-    """Its first element in `Model.parameters` and in the trainer's flat gradient."""
+    """Its first element in `Model.parameters` and in `Trainer.flat_gradient`."""
 
 
 class Tensors(Mapping[str, NDArray[np.float32]]):
-    """The named tensors of a model: reading copies out, assigning copies in."""
+    """The named tensors of a model: reading copies out, assigning copies in.
+
+    Notes
+    -----
+    Values are float32 arrays.  Assigning takes numbers of any type and of the tensor's shape.
+    Sessions that run at the time see the old or the new weights, never a mixture in one chunk; a
+    trainer keeps its optimizer state.
+
+    Examples
+    --------
+    >>> model.tensors["norm.weight"].shape
+    (32,)
+    >>> model.tensors["norm.weight"] = np.ones(32)
+    >>> model.tensors["norm.weight"] = np.ones(31)
+    Traceback (most recent call last):
+    nested.ArgumentError: expected shape [32], got [31] (at norm.weight) [NESTED_E_SHAPE]
+    >>> [name for name in model.tensors if ".cms.0." in name][0]
+    'blocks.0.cms.0.norm.weight'
+    """
 
     def __init__(self, model: Model) -> None:
         self._model = model
@@ -92,7 +126,21 @@ class Tensors(Mapping[str, NDArray[np.float32]]):
         return len(self._index)
 
     def info(self, name: str) -> TensorInfo:
-        """Shape, layer, level and flat position of one tensor, without copying it."""
+        """Shape, layer, level and flat position of one tensor, without copying it.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        TensorInfo
+
+        Raises
+        ------
+        KeyError
+            There is no tensor of that name.
+        """
         return self._index[name][1]
 
     def __repr__(self) -> str:
@@ -106,23 +154,44 @@ class Model(Handle):
     ----------
     config : dict
         Architecture, for example ``{"kind": "hope", "vocab": 256, "d_model": 128}`` or
-        ``{"preset": "hope-1m"}``.  Unknown keys are errors; ``nested.config_schema()`` lists all.
-    seed : int
-        Of the initial weights.
+        ``{"preset": "hope-1m"}``.  Unknown keys are errors; `config_schema` lists all.
+    seed : int, default 0
+        Of the initial weights; modulo 2**64.
     context : Context, optional
         Threads and memory; by default one context with all cores is shared.
 
+    Raises
+    ------
+    ConfigError
+        The configuration is invalid; ``place`` is the JSON pointer of the culprit.
+    UnsupportedError
+        It names what this release lacks.
+    MemoryLimitError
+        The weights do not fit.
+
+    Notes
+    -----
+    Hope is self-modifying Titans followed by a Continuum Memory System, as in "Nested Learning",
+    arXiv 2512.24695, equations 70 to 97.  Configuration, seed and calls decide every bit of every
+    result, whatever the number of threads.
+
+    `copy.copy` and `copy.deepcopy` make an independent copy (`clone`).  A pickled model is its
+    configuration and weights; unpickled, it is in the default context of its process.
+
     Examples
     --------
-    >>> model = nested.Model({"kind": "hope", "vocab": 256, "d_model": 64, "n_layers": 2})
-    >>> model.loss(b"to be or not to be")
-    5.545...
+    >>> model = nested.Model({"vocab": 256, "d_model": 32, "n_layers": 2}, seed=7)
+    >>> model
+    <nested.Model 62,692 parameters, 2 layers of width 32, 3 levels, vocabulary 256>
+    >>> round(model.loss(b"to be or not to be"), 1)
+    5.5
     """
 
     _release = "nested_model_release"
 
     def __init__(
-        self, config: Mapping[str, Any], seed: int = 0, *, context: Context | None = None,
+        self, config: ModelConfig | Mapping[str, Any], seed: int = 0, *,
+        context: Context | None = None,
     ) -> None:
         context = context or default_context()
         with Config(config) as parsed:
@@ -134,6 +203,7 @@ class Model(Handle):
     def _own(self, handle: ctypes.c_void_p, context: Any) -> None:
         """Takes over one count; `context` (or what came from it) keeps its callbacks alive."""
         self._adopt(handle, context._keep)
+        self._shape = self._info()  # what never changes, for sessions that outlive `close`
         self._tensors: Tensors | None = None
 
     @classmethod
@@ -164,6 +234,7 @@ class Model(Handle):
 
     @property
     def vocab(self) -> int:
+        """Number of tokens, V: ids are 0 to V - 1."""
         return int(self._info().vocab)
 
     @property
@@ -185,7 +256,7 @@ class Model(Handle):
 
     @property
     def parameters(self) -> NDArray[np.float32]:
-        """All weights as one vector, in the order of `TensorInfo.flat_offset`; assignable."""
+        """All weights as one float32 vector [size], by `TensorInfo.flat_offset`; assignable."""
         result = np.empty(self.size, np.float32)
         check(lib.nested_model_params_get(self._handle, pointer(result), result.size))
         return result
@@ -196,10 +267,25 @@ class Model(Handle):
         check(lib.nested_model_params_set(self._handle, pointer(array), array.size))
 
     def clone(self) -> Model:
-        """An independent copy."""
+        """An independent copy, in the same context.
+
+        Returns
+        -------
+        Model
+            Without the trainer that this one may have.
+        """
         out = ctypes.c_void_p()
         check(lib.nested_model_clone(self._handle, ctypes.byref(out)))
         return self._from(out, self)
+
+    def __copy__(self) -> Model:
+        return self.clone()
+
+    def __deepcopy__(self, memo: Any) -> Model:
+        return self.clone()
+
+    def __reduce__(self) -> Any:
+        return type(self).from_bytes, (self.to_bytes(),)
 
     # What it computes
 
@@ -212,21 +298,41 @@ class Model(Handle):
         Parameters
         ----------
         tokens : [B, T] integers, or [T]
+            Token ids.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
 
         Returns
         -------
         float32 array [B, T, V], or [T, V] for one row given as [T]
+            Not normalised: the softmax of row t predicts token t + 1.
+
+        Raises
+        ------
+        ArgumentError
+            An id is outside the vocabulary, or the tokens are no batch.
+        Cancelled
+            `cancel` was raised or `progress` returned True.
+
+        Examples
+        --------
+        >>> model.forward(b"abc").shape
+        (3, 256)
+        >>> model.forward([b"abc", b"abd"]).shape
+        (2, 3, 256)
         """
         array = tokens_array(tokens)
         rows = rows_array(array)
-        result = np.empty((*rows.shape, self.vocab), np.float32)
+        result = np.empty((*rows.shape, self._shape.vocab), np.float32)
         with Batch(rows) as batch, Run(progress, cancel) as run:
             check(lib.nested_model_forward(
                 self._handle, batch.pointer, run.pointer, ctypes.byref(view(result))))
         return result[0] if array.ndim == 1 else result
 
     def evaluate(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: Any = None,
+        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
         progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Evaluation:
         """Loss of a batch; each row is a fresh stream and the weights stay as they are.
@@ -234,10 +340,31 @@ class Model(Handle):
         Parameters
         ----------
         tokens : [B, T] integers, or [T]
+            Token ids.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
         weights : [B, T] floats, optional
             Weight of the loss at each position, 0 or more; by default all are 1.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Evaluation
+
+        Raises
+        ------
+        ArgumentError
+            An id is outside the vocabulary, or shapes do not match.
+        Cancelled
+            `cancel` was raised or `progress` returned True.
+
+        Examples
+        --------
+        >>> model.evaluate([b"abcd", b"efgh"]).targets
+        6.0
         """
         record = _library.nested_eval()
         with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
@@ -245,9 +372,33 @@ class Model(Handle):
                 self._handle, batch.pointer, run.pointer, ctypes.byref(record)))
         return Evaluation(record.loss, record.perplexity, record.n_targets)
 
-    def loss(self, tokens: Tokens, **options: Any) -> float:
-        """Mean loss in nats per target; options as for `evaluate`."""
-        return self.evaluate(tokens, **options).loss
+    def loss(
+        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+    ) -> float:
+        """Mean loss in nats per target; `evaluate` says more.
+
+        Parameters
+        ----------
+        tokens : [B, T] integers, or [T]
+            Token ids.
+        targets : [B, T] integers, optional
+            By default the next token of the row; ``nested.IGNORE`` adds no loss.
+        weights : [B, T] floats, optional
+            Weight of the loss at each position, 0 or more; by default all are 1.
+
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        float
+            NaN when there are no targets.
+        """
+        return self.evaluate(
+            tokens, targets=targets, weights=weights, progress=progress, cancel=cancel).loss
 
     # Files and sessions
 
@@ -261,48 +412,129 @@ class Model(Handle):
         ----------
         path : path
             Replaced in one step; a crash at any moment leaves the old file or the new one.
-        sync : bool
+        sync : bool, default True
             False skips waiting for the disk.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Raises
+        ------
+        FileError
+            The system refused; ``errno`` says why.
+
+        Examples
+        --------
+        >>> model.save("model.safetensors")
+        >>> bool((nested.load("model.safetensors").parameters == model.parameters).all())
+        True
         """
         with Run(progress, cancel) as run:
             check(lib.nested_model_save(
                 self._handle, os.fsencode(path), 0 if sync else _library.NESTED_SAVE_NO_SYNC,
                 run.pointer))
 
-    def session(self, learn: str = "memory", seed: int = 0) -> Session:
+    def to_bytes(self) -> bytes:
+        """The bytes that `save` would write.
+
+        Returns
+        -------
+        bytes
+            A safetensors file.
+        """
+        out = ctypes.c_void_p()
+        check(lib.nested_model_save_blob(self._handle, 0, ctypes.byref(out)))
+        return blob_bytes(out)
+
+    @classmethod
+    def from_bytes(cls, data: Buffer, *, context: Context | None = None) -> Model:
+        """Reads what `to_bytes` or `save` wrote.
+
+        Parameters
+        ----------
+        data : bytes
+            Or anything else that is contiguous bytes; copied.
+        context : Context, optional
+            Threads and memory; by default one context with all cores is shared.
+
+        Returns
+        -------
+        Model
+
+        Raises
+        ------
+        FileError
+            The bytes are truncated, foreign or damaged.
+
+        Examples
+        --------
+        >>> nested.Model.from_bytes(model.to_bytes()).fingerprint == model.fingerprint
+        True
+        """
+        context = context or default_context()
+        out, buffer = ctypes.c_void_p(), bytes_array(data)
+        check(lib.nested_model_load_bytes(
+            context._handle, pointer(buffer), buffer.size, 0, ctypes.byref(out)))
+        return cls._from(out, context)
+
+    def session(self, learn: LearnMode = "memory", seed: int = 0) -> Session:
         """Opens a stream on this model; see `Session`.
 
         Parameters
         ----------
-        learn : {"off", "memory", "on"}
+        learn : {"memory", "off", "on"}, default "memory"
             ``"off"``: nothing is written.  ``"memory"``: the in-context memories are, as in
             `forward`.  ``"on"``: the CMS levels learn online as well.
-        seed : int
-            Of the sampling.
+        seed : int, default 0
+            Of the sampling; modulo 2**64.
+
+        Returns
+        -------
+        Session
+            At position 0.
         """
         from ._session import Session
 
         return Session(self, learn, seed)
 
     def restore(self, path: PathLike) -> Session:
-        """Opens the session that `Session.save` wrote, exactly where it was."""
+        """Opens the session that `Session.save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            Of a whole session, which goes on exactly where it was; or of a delta, which gives a
+            fresh stream on levels that have learnt.
+
+        Returns
+        -------
+        Session
+
+        Raises
+        ------
+        FileError
+            The file is missing, truncated, foreign or damaged.
+        MismatchError
+            It belongs to another configuration (``place`` is ``"nested.fingerprint"``) or, for a
+            delta, to other weights (``"nested.weights"``).
+        """
         from ._session import Session
 
         return Session._load(self, path)
 
-    def __repr__(self) -> str:
-        if self.closed:
-            return "<nested.Model, closed>"
+    def _describe(self) -> str:
         info = self._info()
-        return (f"<nested.Model {info.n_params:,} parameters, {info.n_layers} layers, "
-                f"width {info.d_model}, vocabulary {info.vocab}>")
+        return (f"{info.n_params:,} parameters, {info.n_layers} layers of width {info.d_model}, "
+                f"{info.n_levels} levels, vocabulary {info.vocab}")
 
 
 class Batch:
     """A `nested_batch` and the arrays that it points into."""
 
     def __init__(
-        self, rows: NDArray[np.int32], targets: Tokens | None = None, weights: Any = None,
+        self, rows: NDArray[np.int32], targets: Tokens | None = None,
+        weights: ArrayLike | None = None,
     ) -> None:
         record = _library.nested_batch(
             n_seq=rows.shape[0], seq_len=rows.shape[1], tokens=pointer(rows))
@@ -336,10 +568,33 @@ def load(
 ) -> Model:
     """Reads a model that `Model.save` wrote.
 
+    Parameters
+    ----------
+    path : path
+        Of a safetensors file.
+    context : Context, optional
+        Threads and memory; by default one context with all cores is shared.
+    progress : callable, optional
+        Called with a `Progress` a few times a second; returning True stops the call.
+    cancel : Cancel, optional
+        A flag by which another thread may stop the call.
+
+    Returns
+    -------
+    Model
+
     Raises
     ------
+    NotFoundError
+        There is no such file.
     FileError
-        The file is missing, truncated, foreign or damaged.
+        The file is truncated, foreign or damaged.
+
+    Examples
+    --------
+    >>> nested.load("missing.safetensors")
+    Traceback (most recent call last):
+    nested.NotFoundError: ...
     """
     context = context or default_context()
     out = ctypes.c_void_p()

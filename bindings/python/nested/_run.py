@@ -30,11 +30,22 @@ _thread = threading.local()
 class Cancel(Handle):
     """A flag that any thread may raise to stop the calls that watch it.
 
+    Notes
+    -----
+    A call looks at it between steps of training and segments of a stream, and raises `Cancelled`;
+    its object is then valid at the last committed step or chunk.
+
     Examples
     --------
     >>> stop = nested.Cancel()
-    >>> threading.Timer(10, stop.raise_).start()
-    >>> trainer.fit(tokens, steps=10_000, batch=8, length=256, cancel=stop)
+    >>> stop.raise_()
+    >>> session = model.session()
+    >>> session.read(text, cancel=stop)
+    Traceback (most recent call last):
+    nested.Cancelled: ...
+    >>> stop.clear()
+    >>> session.read(text, cancel=stop).consumed
+    900
     """
 
     _release = "nested_cancel_release"
@@ -49,11 +60,16 @@ class Cancel(Handle):
         check(lib.nested_cancel_raise(self._handle))
 
     def clear(self) -> None:
+        """Lowers the flag for the next call."""
         check(lib.nested_cancel_clear(self._handle))
 
     @property
     def raised(self) -> bool:
+        """Whether the flag is up."""
         return bool(lib.nested_cancel_is_raised(self._handle))
+
+    def _describe(self) -> str:
+        return "raised" if self.raised else "not raised"
 
 
 @dataclass(frozen=True)
@@ -61,12 +77,13 @@ class Progress:
     """What a progress callback is told."""
 
     stage: str
-    """``"load"``, ``"save"``, ``"train"``, ``"feed"``, ..."""
+    """``"load"``, ``"save"``, ``"fit"``, ``"feed"``, ..."""
     done: int
+    """Steps, tokens or bytes."""
     total: int
     """0 when it is not known."""
     elapsed: float
-    """Seconds."""
+    """Seconds since the call began."""
     loss: float
     """Running mean in nats, NaN when there is none."""
 

@@ -6,19 +6,23 @@ import ctypes
 import json
 import os
 from dataclasses import dataclass
-from typing import Any, Callable
+from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import Tokens, pointer, rows_array, stream_array
+from ._arrays import Tokens, float_array, pointer, rows_array, stream_array
 from ._config import blob_bytes, to_json
-from ._errors import check
+from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
 from ._model import Batch, Evaluation, Model, PathLike
+from ._options import TrainerOptions
 from ._run import Cancel, ProgressCallback, Run
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack  # every type checker brings it
 
 __all__ = ["Fit", "Step", "Trainer", "trainer_schema"]
 
@@ -43,7 +47,9 @@ class Step:
     gradient_norm: float
     """Of the mean gradient, before clipping."""
     update_norm: float
+    """Of the change of the weights."""
     learning_rate: float
+    """The schedule's value for this step."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,7 @@ class Fit:
     """Several optimizer steps."""
 
     steps: int
+    """Made by this call."""
     skipped: int
     """Of these, steps whose update was not applied."""
     mean_loss: float
@@ -70,18 +77,35 @@ class Trainer(Handle):
         For example ``optimizer="adamw"`` (or ``"momentum"``, ``"sgd"``), ``lr=3e-3``,
         ``weight_decay=0.1``, ``clip=1.0``, ``accumulate=1``, ``seed=0``,
         ``schedule={"type": "cosine", "warmup": 100, "total": 1000, "floor": 0.1}``;
-        ``nested.trainer_schema()`` lists all.  Unknown ones are errors.
+        `trainer_schema` lists all.  Unknown ones are errors.
+
+    Raises
+    ------
+    ConfigError
+        An option is unknown or out of range; ``place`` is its JSON pointer.
+    StateError
+        The model has a trainer already (``NESTED_E_EXISTS``).
+
+    Notes
+    -----
+    A CMS level steps when it has seen its `chunk` of targets, all other parameters at each step
+    (arXiv 2512.24695, equation 71).  A trainer cannot be pickled: `save` and `load` continue it
+    bit for bit.
 
     Examples
     --------
-    >>> trainer = nested.Trainer(model, lr=3e-3)
-    >>> trainer.fit(text, steps=300, batch=8, length=256)
-    Fit(steps=300, skipped=0, ...)
+    >>> trainer = nested.Trainer(model, lr=1e-2, schedule={"type": "constant"})
+    >>> fit = trainer.fit(text, steps=5, batch=4, length=32)
+    >>> fit.steps, fit.skipped
+    (5, 0)
+    >>> trainer
+    <nested.Trainer adamw, lr 0.01, schedule 'constant', accumulate 1>
     """
 
     _release = "nested_trainer_release"
+    _instead = ": use Trainer.save and Trainer.load"
 
-    def __init__(self, model: Model, **options: Any) -> None:
+    def __init__(self, model: Model, **options: Unpack[TrainerOptions]) -> None:
         text = to_json(options, "options")
         out = ctypes.c_void_p()
         check(lib.nested_trainer_create(model._handle, text, len(text), ctypes.byref(out)))
@@ -91,6 +115,7 @@ class Trainer(Handle):
 
     @property
     def model(self) -> Model:
+        """The model that it trains."""
         return self._model
 
     @property
@@ -100,10 +125,15 @@ class Trainer(Handle):
         check(lib.nested_trainer_get_options(self._handle, ctypes.byref(out)))
         return dict(json.loads(blob_bytes(out)))
 
+    def _describe(self) -> str:
+        options = self.options
+        return (f"{options['optimizer']}, lr {options['lr']:g}, "
+                f"schedule {options['schedule']['type']!r}, accumulate {options['accumulate']}")
+
     # Steps
 
     def step(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: Any = None,
+        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
         progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Step:
         """Forward, backward, clip, update on one batch.
@@ -111,17 +141,40 @@ class Trainer(Handle):
         Parameters
         ----------
         tokens : [B, T] integers, or [T]
-            Each row is read as a fresh stream.
+            Token ids; each row is read as a fresh stream.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
         weights : [B, T] floats, optional
             Weight of the loss at each position, 0 or more; by default all are 1.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Step
+            Whether it was applied, loss, norms.
+
+        Raises
+        ------
+        ArgumentError
+            An id is outside the vocabulary, or shapes do not match.
+        Cancelled
+            `cancel` was raised or `progress` returned True.
 
         Notes
         -----
         With the option ``accumulate`` at k, the first k - 1 of every k calls only collect.  A
         gradient that is not finite changes nothing and says so in ``skipped``.  When the call
         fails or is interrupted, weights and optimizer are as before.
+
+        Examples
+        --------
+        >>> trainer = nested.Trainer(model)
+        >>> step = trainer.step([b"to be or not", b"that is the "])
+        >>> step.applied, step.step, step.targets
+        (True, 1, 22.0)
         """
         record = _library.nested_step()
         with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
@@ -133,23 +186,41 @@ class Trainer(Handle):
         self, tokens: Tokens, steps: int, batch: int, length: int,
         progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Fit:
-        """Makes `steps` optimizer steps on random windows of a text.
+        """Makes optimizer steps on random windows of a text.
 
         Parameters
         ----------
         tokens : [n] integers or bytes
+            At least `length` + 1 of them.
         steps : int
+            Optimizer steps.
         batch : int
             Windows of one batch.
         length : int
             Predictions of one window.
         progress : callable, optional
-            Called with a `Progress` a few times a second.
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Fit
+            Steps made, losses.
+
+        Raises
+        ------
+        ArgumentError
+            The text is too short, or an id is outside the vocabulary.
+        StateError
+            Gradients are collected: `apply` them, or `zero`.
+        Cancelled
+            `cancel` was raised or `progress` returned True.
 
         Notes
         -----
         An interrupted call keeps the steps it has made.  Windows depend on the trainer's seed and
-        step count only.
+        on how many it has drawn only.
         """
         array = stream_array(tokens)
         record = _library.nested_fit()
@@ -162,10 +233,36 @@ class Trainer(Handle):
     # Steps in pieces
 
     def accumulate(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: Any = None,
+        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
         progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Evaluation:
-        """Adds the gradient of one batch and returns the batch's loss; see `step`."""
+        """Adds the gradient of one batch to what `apply` will use.
+
+        Parameters
+        ----------
+        tokens : [B, T] integers, or [T]
+            Token ids; each row is read as a fresh stream.
+        targets : [B, T] integers, optional
+            By default the next token of the row; ``nested.IGNORE`` adds no loss.
+        weights : [B, T] floats, optional
+            Weight of the loss at each position, 0 or more; by default all are 1.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Evaluation
+            Loss of this batch.
+
+        Raises
+        ------
+        ArgumentError
+            An id is outside the vocabulary, or shapes do not match.
+        Cancelled
+            `cancel` was raised or `progress` returned True; the gradient is as before.
+        """
         record = _library.nested_eval()
         with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
             check(lib.nested_trainer_accumulate(
@@ -175,7 +272,28 @@ class Trainer(Handle):
     def apply(
         self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Step:
-        """One update with the gradients accumulated so far, which are used up."""
+        """One update with the gradients accumulated so far, which are used up.
+
+        Parameters
+        ----------
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Step
+            ``skipped`` is ``"no targets"`` when nothing was accumulated.
+
+        Examples
+        --------
+        >>> trainer = nested.Trainer(model)
+        >>> for piece in (b"to be or not", b"that is the "):
+        ...     _ = trainer.accumulate(piece)
+        >>> trainer.apply().targets
+        22.0
+        """
         record = _library.nested_step()
         with Run(progress, cancel) as run:
             check(lib.nested_trainer_apply(self._handle, run.pointer, ctypes.byref(record)))
@@ -186,21 +304,81 @@ class Trainer(Handle):
         check(lib.nested_trainer_zero(self._handle))
 
     def gradients(self) -> dict[str, NDArray[np.float32]]:
-        """Name → gradient of the mean loss over all targets accumulated so far (copies)."""
-        total, count = self._gradient()
-        mean = total / np.float32(count or 1)
+        """Gradient of the mean loss over all targets accumulated so far, by tensor.
+
+        Returns
+        -------
+        {name: float32 array}
+            Copies, shaped as the tensors.
+        """
+        total, targets = self.flat_gradient()
+        mean = total / np.float32(targets or 1)
         infos = (self._model.tensors.info(name) for name in self._model.tensors)
         return {info.name: mean[info.flat_offset:][:int(np.prod(info.shape))].reshape(info.shape)
                 for info in infos}
 
-    def _gradient(self) -> tuple[NDArray[np.float32], float]:
-        """A copy of the flat gradient, summed over its targets, and their number."""
+    def flat_gradient(self) -> tuple[NDArray[np.float32], float]:
+        """What was accumulated so far, as workers exchange it.
+
+        Returns
+        -------
+        gradient : float32 array [size]
+            A copy, summed (not averaged) over the targets, by `TensorInfo.flat_offset`.
+        targets : float
+            Targets behind it, by their weights.
+        """
+        data, targets = self._gradient()
+        return data.copy(), float(targets[0])
+
+    def set_flat_gradient(self, gradient: ArrayLike, targets: float) -> None:
+        """Replaces what was accumulated, for example by the sum over several workers.
+
+        Parameters
+        ----------
+        gradient : [size] floats
+            As from `flat_gradient`.
+        targets : float
+            Targets behind it.
+
+        Raises
+        ------
+        ArgumentError
+            The shape is not [size], or these are no numbers.
+
+        Notes
+        -----
+        Floating-point sums depend on their order: workers that add in the same order have
+        weights of the same bits after `apply`.
+
+        Examples
+        --------
+        >>> workers = [nested.Trainer(model.clone()) for _ in range(2)]
+        >>> for worker, piece in zip(workers, (b"to be or not", b"that is the ")):
+        ...     _ = worker.accumulate(piece)
+        >>> gradients, targets = zip(*(worker.flat_gradient() for worker in workers))
+        >>> for worker in workers:
+        ...     worker.set_flat_gradient(sum(gradients), sum(targets))
+        ...     print(worker.apply().targets)
+        22.0
+        22.0
+        """
+        array = float_array(gradient, "gradient")
+        data, count = self._gradient()
+        if array.shape != data.shape:
+            raise ArgumentError(
+                f"expected shape {list(data.shape)}, got {list(array.shape)}",
+                code=_library.NESTED_E_SHAPE, place="gradient")
+        data[:] = array
+        count[0] = targets
+
+    def _gradient(self) -> tuple[NDArray[np.float32], Any]:
+        """The library's own gradient and count, until the next call on the trainer."""
         data, size = ctypes.c_void_p(), ctypes.c_size_t()
         count = ctypes.POINTER(ctypes.c_double)()
         check(lib.nested_trainer_gradient(
             self._handle, ctypes.byref(data), ctypes.byref(size), ctypes.byref(count)))
         buffer = (ctypes.c_float * size.value).from_address(data.value or 0)
-        return np.ctypeslib.as_array(buffer).copy(), count[0]
+        return np.ctypeslib.as_array(buffer), count
 
     def set_allreduce(
         self, hook: Callable[[NDArray[Any]], Any] | None, bucket: int = 0,
@@ -214,15 +392,30 @@ class Trainer(Handle):
             float64 for the number of targets, to replace its contents by the sum over all
             workers, for example
             ``lambda a: communicator.Allreduce(MPI.IN_PLACE, a)``.  None removes it.
-        bucket : int
+        bucket : int, default 0
             Elements per call, 0 for 1 Mi.
+
+        Notes
+        -----
+        What `hook` raises comes out of the call that it was called in, and nothing is applied.
         """
         trampoline = _library.nested_allreduce_fn(_allreduce_trampoline(hook) if hook else 0)
         check(lib.nested_trainer_set_allreduce(self._handle, trampoline, None, bucket))
         self._hook = trampoline  # alive until the trainer is released or the hook replaced
 
     def set_learning_rate(self, rate: float | None) -> None:
-        """Overrides the schedule; None returns to it."""
+        """Overrides the schedule.
+
+        Parameters
+        ----------
+        rate : float or None
+            None returns to the schedule.
+
+        Raises
+        ------
+        NumericError
+            `rate` is not finite.
+        """
         check(lib.nested_trainer_set_lr(self._handle, -1.0 if rate is None else rate))
 
     # Files
@@ -231,7 +424,33 @@ class Trainer(Handle):
         self, path: PathLike, *, sync: bool = True, progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        """Writes everything but the weights; with `Model.save` training resumes bit for bit."""
+        """Writes everything but the weights; with `Model.save` training resumes bit for bit.
+
+        Parameters
+        ----------
+        path : path
+            Replaced in one step; a crash at any moment leaves the old file or the new one.
+        sync : bool, default True
+            False skips waiting for the disk.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Raises
+        ------
+        FileError
+            The system refused; ``errno`` says why.
+
+        Examples
+        --------
+        >>> trainer = nested.Trainer(model, lr=1e-3)
+        >>> trainer.save("trainer.safetensors")
+        >>> twin = nested.Trainer(model.clone())
+        >>> twin.load("trainer.safetensors")
+        >>> twin.options["lr"]
+        0.001
+        """
         with Run(progress, cancel) as run:
             check(lib.nested_trainer_save(
                 self._handle, os.fsencode(path), 0 if sync else _library.NESTED_SAVE_NO_SYNC,
@@ -241,7 +460,24 @@ class Trainer(Handle):
         self, path: PathLike, *, progress: ProgressCallback | None = None,
         cancel: Cancel | None = None,
     ) -> None:
-        """Takes over what `save` wrote, options included."""
+        """Takes over what `save` wrote, options included.
+
+        Parameters
+        ----------
+        path : path
+            Of a file that `save` wrote.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Raises
+        ------
+        FileError
+            The file is missing, truncated, foreign or damaged.
+        MismatchError
+            It belongs to another architecture.
+        """
         with Run(progress, cancel) as run:
             check(lib.nested_trainer_load(self._handle, os.fsencode(path), run.pointer))
 
@@ -267,5 +503,16 @@ def _allreduce_trampoline(hook: Callable[[NDArray[Any]], Any]) -> Callable[..., 
 
 
 def trainer_schema() -> dict[str, Any]:
-    """JSON Schema of the trainer's options, with defaults and help."""
+    """JSON Schema of the trainer's options, with defaults, ranges and help.
+
+    Returns
+    -------
+    dict
+        As of the draft 2020-12.
+
+    Examples
+    --------
+    >>> nested.trainer_schema()["properties"]["optimizer"]["enum"]
+    ['sgd', 'momentum', 'adamw']
+    """
     return dict(json.loads(lib.nested_trainer_schema()))

@@ -122,6 +122,44 @@ while True:
 """
 
 
+def test_a_delta_is_what_the_levels_learnt(model, tmp_path):
+    path, tokens = tmp_path / "delta.safetensors", stream(120)
+    session = model.session(learn="on", seed=9)
+    session.read(tokens[:70])
+    session.save(path, delta=True)
+    session.save(tmp_path / "whole.safetensors")
+    assert path.stat().st_size < (tmp_path / "whole.safetensors").stat().st_size
+    snapshot = session.snapshot()
+    assert snapshot.to_bytes(delta=True) == path.read_bytes() != snapshot.to_bytes()
+
+    there = nested.Model.from_bytes(model.to_bytes())  # another machine that has the model
+    fresh = there.restore(path)
+    assert (fresh.position, fresh.learn, fresh.seed) == (0, "on", 9)
+    levels = [level.delta_norm for level in session.levels]
+    assert [level.delta_norm for level in fresh.levels] == levels and max(levels) > 0
+    assert np.array_equal(nested.consolidate(there, [fresh]).parameters,
+                          nested.consolidate(model, [session]).parameters)
+    again = there.session()
+    again.restore(nested.Snapshot.from_bytes(there, path.read_bytes()))
+    assert np.array_equal(again.feed(tokens), fresh.feed(tokens))
+    assert not np.array_equal(fresh.feed(tokens), there.session(learn="on").feed(tokens))
+
+
+def test_a_delta_is_refused_by_other_weights(model, tmp_path):
+    path = tmp_path / "delta.safetensors"
+    session = model.session(learn="on")
+    session.read(stream(50))
+    session.save(path, delta=True)
+    for other, place in ((nested.Model(CONFIG, seed=2), "nested.weights"),
+                         (nested.Model({**CONFIG, "n_layers": 1}), "nested.fingerprint")):
+        with pytest.raises(nested.MismatchError) as caught:
+            other.restore(path)
+        assert caught.value.place == place and caught.value.message
+        with pytest.raises(nested.MismatchError):
+            nested.Snapshot.from_bytes(other, path.read_bytes())
+    model.restore(path)
+
+
 def test_kill_9_during_save_leaves_a_whole_file(tmp_path):
     path = tmp_path / "model.safetensors"
     versions = [nested.Model(CONFIG, seed=seed).parameters for seed in (1, 2)]

@@ -93,6 +93,46 @@ def test_apply_without_targets_is_skipped(model):
     assert np.array_equal(model.parameters, before)
 
 
+def test_gradients_out_and_in_are_one_big_batch():
+    a, b = stream(40, 1).reshape(2, 20), stream(60, 2).reshape(3, 20)
+    whole, *workers = (nested.Trainer(nested.Model(CONFIG, seed=6)) for _ in range(3))
+    whole.step(np.concatenate([a, b]))
+    for worker, rows in zip(workers, (a, b)):
+        worker.accumulate(rows)
+    gradients, targets = zip(*(worker.flat_gradient() for worker in workers))
+    assert targets == (38, 57) and gradients[0].dtype == np.float32
+    for worker in workers:
+        worker.set_flat_gradient(gradients[0] + gradients[1], sum(targets))
+        assert worker.apply().targets == 95
+    first, second = (worker.model.parameters for worker in workers)
+    assert np.array_equal(first, second)
+    np.testing.assert_allclose(first, whole.model.parameters, rtol=1e-3, atol=1e-5)
+
+
+def test_a_gradient_can_be_put_in_from_nothing(model):
+    trainer = nested.Trainer(model, optimizer="sgd", lr=0.5, weight_decay=0, clip=0,
+                             schedule={"type": "constant"})
+    before = model.parameters
+    gradient, targets = trainer.flat_gradient()
+    assert targets == 0 and not gradient.any() and gradient.shape == (model.size,)
+    at = model.tensors.info("norm.weight").flat_offset
+    gradient[at] = 3
+    trainer.set_flat_gradient(gradient.tolist(), 2)
+    np.testing.assert_allclose(trainer.gradients()["norm.weight"][0], 1.5)
+    assert trainer.apply().applied
+    moved = np.flatnonzero(model.parameters != before)
+    assert moved.tolist() == [at]
+    np.testing.assert_allclose(model.parameters[at], before[at] - 0.5 * 1.5, rtol=1e-6)
+    with pytest.raises(nested.ArgumentError) as caught:
+        trainer.set_flat_gradient(gradient[:-1], 2)
+    assert caught.value.status == "NESTED_E_SHAPE" and caught.value.place == "gradient"
+    assert not trainer.flat_gradient()[0].any()
+    trainer.set_flat_gradient(np.full(model.size, np.nan), 1)
+    before = model.parameters
+    assert trainer.apply().skipped == "gradient is not finite"
+    assert np.array_equal(model.parameters, before)
+
+
 def test_saved_trainer_resumes_bit_for_bit(tmp_path):
     text = stream(3000)
     model = nested.Model(CONFIG, seed=5)

@@ -1,0 +1,2 @@
+/* The installed header. */
+#include <nested.h>
