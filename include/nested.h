@@ -411,7 +411,15 @@ typedef struct nested_run {
 
 /** Model kinds, as text in a config ("kind") and as numbers here. */
 enum {
-    NESTED_KIND_HOPE = 1            /**< "hope": self-modifying Titans + CMS   */
+    NESTED_KIND_HOPE           = 1, /**< "hope": self-modifying Titans + CMS          */
+    NESTED_KIND_HOPE_ATTENTION = 2, /**< "hope-attention": causal attention + CMS     */
+    NESTED_KIND_TRANSFORMER    = 4, /**< "transformer": Transformer++ (Llama)         */
+    NESTED_KIND_RETNET         = 5, /**< "retnet": multi-scale retention              */
+    NESTED_KIND_DELTANET       = 7, /**< "deltanet": the delta rule                   */
+    NESTED_KIND_GATED_DELTANET = 8, /**< "gated-deltanet": the gated delta rule       */
+    NESTED_KIND_TTT_LINEAR     = 9, /**< "ttt-linear": test-time training, a matrix   */
+    NESTED_KIND_SRWM           = 10, /**< "srwm": the self-referential weight matrix  */
+    NESTED_KIND_TTT_MLP        = 11  /**< "ttt-mlp": test-time training, an MLP       */
 };
 enum { NESTED_TASK_LM = 1 };        /**< "lm": predict the next token          */
 

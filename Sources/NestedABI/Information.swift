@@ -1,6 +1,7 @@
 internal import CNested
 internal import CNestedShims
 internal import NestedBase
+internal import NestedModels
 internal import NestedTensor
 
 // Section 2 of the header: library, build and ABI information.
@@ -17,8 +18,8 @@ public func nested_abi() -> UInt32 { UInt32(NESTED_ABI) }
 public func nested_version_string() -> UnsafePointer<CChar>? { unsafe versionText.cString }
 
 /// What nested_has_feature() answers 1 for.
-private let features: [String] = [
-  "kind.hope", "task.lm", "memory.linear", "memory.mlp", "cms.sequential", "optim.adamw",
+private let features: [String] = ModelKind.allCases.filter(\.isBuilt).map { "kind." + $0.rawValue } + [
+  "task.lm", "memory.linear", "memory.mlp", "cms.sequential", "optim.adamw",
   "optim.momentum",
   "optim.sgd", "schedule.cosine", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
 ]

@@ -23,12 +23,12 @@ package enum ModelKind: String, CaseIterable, Sendable {
     case .cms: 6
     case .deltanet: 7
     case .gatedDeltanet: 8
-    case .tttLinear, .tttMLP: 9
+    case .tttLinear: 9
     case .srwm: 10
+    case .tttMLP: 11
     }
   }
 
-  /// The first kind of that number: `NESTED_KIND_TTT` is `ttt-linear`.
   package init?(number: Int32) {
     guard let kind = ModelKind.allCases.first(where: { $0.number == number }) else { return nil }
     self = kind
