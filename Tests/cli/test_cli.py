@@ -14,6 +14,9 @@ import time
 
 import pytest
 
+# A process started in the background ignores SIGINT, and so would the program, which inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "bin" / "nested-cli"
 SOURCES = ROOT / "Sources" / "nested-cli"
