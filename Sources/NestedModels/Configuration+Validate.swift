@@ -14,6 +14,10 @@ extension ModelConfiguration {
     try validateSizes()
     switch kind {
     case .hope: try validateMemory()
+    case .titans:
+      if titans.mode != .lmm {
+        throw ConfigurationError.unsupported("mode \(titans.mode.rawValue)", "/titans/mode")
+      }
     case .transformer, .hopeAttention, .retnet: try validateAttention()
     default: break
     }

@@ -9,8 +9,9 @@ extension OpRow {
     attention("attention", heads: 2, kvHeads: 2, d: 4, window: 0),
     attention("attention, grouped heads, window", heads: 4, kvHeads: 2, d: 16, window: 5),
     rotary, linearMemory("linearMemory", delta: false), linearMemory("linearMemory with the delta rule", delta: true),
-    decayGate,
+    decayGate, sigmoidGate,
   ]
+    + NeuralMemoryRows.all
 
   private static func attention(_ name: String, heads: Int, kvHeads: Int, d: Int, window: Int) -> OpRow {
     OpRow(
@@ -108,4 +109,9 @@ extension OpRow {
     oracle: { x, n in
       (0..<3 * n).map { exp(-exp(x[1][$0 % 3]) * log1p(exp(x[0][$0] + x[2][$0 % 3]))) }
     })
+
+  private static let sigmoidGate = OpRow(
+    name: "sigmoidGate", shapes: { n in [[n, 3], [3]] },
+    apply: { engine, x, _ in try engine.sigmoidGate(x[0], bias: x[1], maximum: 0.3) },
+    oracle: { x, n in (0..<3 * n).map { 0.3 / (1 + exp(-x[0][$0] - x[1][$0 % 3])) } })
 }
