@@ -15,9 +15,10 @@ extension ModelConfiguration {
     switch kind {
     case .hope: try validateMemory()
     case .titans:
-      if titans.mode != .lmm {
+      if titans.mode == .mac {
         throw ConfigurationError.unsupported("mode \(titans.mode.rawValue)", "/titans/mode")
       }
+      if titans.mode != .lmm { try validateAttention() }
     case .transformer, .hopeAttention, .retnet: try validateAttention()
     default: break
     }

@@ -67,6 +67,14 @@ package struct ModelConfiguration: Sendable {
   /// F: hidden width of Titans' mlp memory.
   package var titansHidden: Int { titans.expansion * headDim }
 
+  /// The last tokens, its own included, that a query of attention sees; 0 = all.
+  var attentionSpan: Int {
+    switch kind {
+    case .titans: titans.mode == .mac ? titans.segment : titans.window
+    default: window
+    }
+  }
+
   /// What the channels i and i + d/2 of a head turn by from token to token: theta^(-2 i / d), [d / 2].
   package var rotaryFrequencies: [Double] {
     (0..<headDim / 2).map { pow(Double(ropeTheta), -2 * Double($0) / Double(headDim)) }

@@ -50,24 +50,39 @@ package struct OracleNeuralMemory {
   }
 }
 
-/// The kind `titans`, mode lmm.
+/// The kind `titans`.
 package struct OracleTitans: OracleStreamMixer {
+  /// What the memory is: all there is, a gate for attention, a layer before it.
+  package enum Mode: Sendable { case alone, gate, layer }
+
   package struct Options: Sendable {
-    package var heads = 2, chunk = 1, thetaMax = 1.0
-    package init(heads: Int = 2, chunk: Int = 1, thetaMax: Double = 1) {
-      (self.heads, self.chunk, self.thetaMax) = (heads, chunk, thetaMax)
+    package var mode = Mode.alone
+    package var heads = 2, kvHeads = 2, chunk = 1, window = 0
+    package var thetaMax = 1.0
+    package init(
+      mode: Mode = .alone, heads: Int = 2, kvHeads: Int = 2, chunk: Int = 1, window: Int = 0, thetaMax: Double = 1
+    ) {
+      (self.mode, self.heads, self.kvHeads, self.chunk) = (mode, heads, kvHeads, chunk)
+      (self.window, self.thetaMax) = (window, thetaMax)
     }
   }
 
   private let o: Options, width: Int, d: Int
   private let p: [String: [Num]]
   private var memories: [OracleNeuralMemory]
+  private var attention: OracleAttention?
   private var tails: [String: [[Num]]] = [:]  // the last inputs of each convolution
 
   package init(_ options: Options, _ p: [String: [Num]], width: Int) {
     (o, self.p, self.width) = (options, p, width)
     let d = width / options.heads
     self.d = d
+    if options.mode != .alone {
+      var own: [String: [Num]] = [:]
+      for (name, value) in p where name.hasPrefix("attention.") { own[String(name.dropFirst(10))] = value }
+      attention = OracleAttention(
+        .init(heads: options.heads, kvHeads: options.kvHeads, headDim: d, window: options.window), own, width: width)
+    }
     memories = (0..<options.heads).map { h in
       func matrix(_ name: String, rows: Int? = nil) -> Matrix {
         let all = p["memory.mem.\(name)"]!
@@ -115,8 +130,18 @@ package struct OracleTitans: OracleStreamMixer {
   }
 
   package mutating func step(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
-    let read = headNorm(tape, remember(tape, n, position: position), "head_norm")
-    return project(tape, "out", tape.multiply(read, tape.silu(project(tape, "gate", n, width))), width)
+    let read = remember(tape, n, position: position)
+    let mixed: [Num]
+    switch o.mode {
+    case .gate:
+      let seen = headNorm(tape, attention!.step(tape, n, position: position), "head_norm")
+      mixed = tape.multiply(seen, tape.silu(tape.rmsNorm(read, p["memory_norm.weight"]!, 1e-6)))
+    case .alone, .layer:
+      let own = tape.multiply(
+        headNorm(tape, read, "head_norm"), tape.silu(project(tape, "gate", n, width)))
+      mixed = attention?.step(tape, own, position: position) ?? own
+    }
+    return project(tape, "out", mixed, width)
   }
 }
 
