@@ -12,12 +12,19 @@ public struct AttentionPart: Sendable {
   /// Row j is the token at position first + j, up to the last query's.
   public let k: Floats, v: Floats  // [.., kvStride], d of each row
   public let kvStride: Int, first: Int
+  /// Keys and values that every query sees besides.
+  public let persistent: Int
+  public let persistentK: Floats, persistentV: Floats  // [persistent, persistentStride], d of each row
+  public let persistentStride: Int
 
   @inlinable
   public init(
     d: Int, window: Int, scale: Float, position: Int, rows: Int, q: Floats, o: Floats, stride: Int,
-    lse: Floats, lseStride: Int, k: Floats, v: Floats, kvStride: Int, first: Int
+    lse: Floats, lseStride: Int, k: Floats, v: Floats, kvStride: Int, first: Int, persistent: Int,
+    persistentK: Floats, persistentV: Floats, persistentStride: Int
   ) {
+    (self.persistent, self.persistentStride) = (persistent, persistentStride)
+    (self.persistentK, self.persistentV) = (persistentK, persistentV)
     (self.d, self.window, self.scale, self.position, self.rows) = (d, window, scale, position, rows)
     (self.q, self.o, self.stride, self.lse, self.lseStride) = (q, o, stride, lse, lseStride)
     (self.k, self.v, self.kvStride, self.first) = (k, v, kvStride, first)
@@ -29,9 +36,14 @@ public struct AttentionGradients: Sendable {
   public let dO: Floats, dq: Floats  // [rows, stride]
   public let dk: Floats, dv: Floats  // [rows, dkStride]
   public let dkStride: Int
+  /// For the persistent keys and values; laid out like them.
+  public let dPersistentK: Floats, dPersistentV: Floats
 
   @inlinable
-  public init(dO: Floats, dq: Floats, dk: Floats, dv: Floats, dkStride: Int) {
+  public init(
+    dO: Floats, dq: Floats, dk: Floats, dv: Floats, dkStride: Int, dPersistentK: Floats, dPersistentV: Floats
+  ) {
     (self.dO, self.dq, self.dk, self.dv, self.dkStride) = (dO, dq, dk, dv, dkStride)
+    (self.dPersistentK, self.dPersistentV) = (dPersistentK, dPersistentV)
   }
 }

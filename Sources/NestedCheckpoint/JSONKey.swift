@@ -10,6 +10,15 @@ package struct JSONKey<Root: Sendable>: Sendable {
     @Sendable (inout Root, ArraySlice<String>, JSONValue, _ place: String) throws(NestedError) ->
       Void
   let schema: @Sendable (Root) -> [JSONMember]
+  /// Whether the canonical form has the key. It may be left out where it decides nothing, so that a configuration
+  /// keeps its fingerprint when the library gains a kind.
+  private(set) var isShown: @Sendable (Root) -> Bool = { _ in true }
+
+  package func shown(where condition: @escaping @Sendable (Root) -> Bool) -> JSONKey {
+    var copy = self
+    copy.isShown = condition
+    return copy
+  }
 
   /// From its parts.
   init(

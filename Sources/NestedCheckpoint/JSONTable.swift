@@ -40,9 +40,9 @@ package struct JSONTable<Root: Sendable>: Sendable {
     try key.replace(&root, tokens.dropFirst(), value, place)
   }
 
-  /// Every key with its value, sorted.
+  /// Every key that is shown with its value, sorted.
   package func value(of root: Root) -> JSONValue {
-    .object(keys.map { JSONMember($0.name, $0.read(root)) })
+    .object(keys.filter { $0.isShown(root) }.map { JSONMember($0.name, $0.read(root)) })
   }
 
   /// JSON Schema of the object; defaults are the values that `root` has.

@@ -61,3 +61,21 @@ package func swigluBackward(
     i += 16
   }
 }
+
+/// x = x gelu''(a) + y, with gelu'' = σ (1 - σ) (2 s + a ((1 - 2σ) s² + 6 b a)), s = 2u'. Beyond ±16 it is 0.
+func geluCurvature(_ x: Floats, _ a: Floats, _ y: Floats, _ n: Int) {
+  var i = 0
+  while i < n {
+    let count = min(16, n - i)
+    var a = a.load(i, count)
+    a = ifLess(splat(16), a, splat(16), a)  // squares of larger ones could overflow
+    a = ifLess(a, splat(-16), splat(-16), a)
+    let square = a * a
+    let s = sigmoid16(a * fma(square, splat(geluCubic), splat(geluLinear)))
+    let slope = fma(square, splat(3 * geluCubic), splat(geluLinear))
+    let inner = fma(splat(1) - s - s, slope * slope, splat(6 * geluCubic) * a)
+    let curvature = s * (splat(1) - s) * fma(a, inner, slope + slope)
+    x.store(fma(x.load(i, count), curvature, y.load(i, count)), i, count)
+    i += 16
+  }
+}

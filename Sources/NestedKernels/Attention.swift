@@ -2,7 +2,8 @@ package import NestedBase
 
 // Causal softmax attention of one head, block by block (the algorithm of FlashAttention, Dao 2022). Blocks of keys lie at
 // multiples of `keyBlock` of the position in the stream, and a row's running maximum and sum pass through them in
-// order; so a row's bits depend on its position and on what it sees, not on which rows were computed with it.
+// order, persistent keys first; so a row's bits depend on its position and on what it sees, not on which rows were
+// computed with it.
 
 private let queryBlock = 64
 private let keyBlock = 128
@@ -22,21 +23,30 @@ package func attentionForward(_ a: AttentionPart, _ scratch: Floats) {
       top[r] = -.infinity
       sum[r] = 0
     }
-    forKeyBlocks(a, a.position + row, m) { block, j0, j1 in
-      let from = j0 - block, keys = (j0 - a.first) * a.kvStride
+    /// Adds the keys j0..<j1 of a block, of which query r sees those that `seen` says.
+    func attend(
+      _ keys: Floats, _ values: Floats, _ stride: Int, _ block: Int, _ j0: Int, _ j1: Int, _ seen: (Int) -> (Int, Int)
+    ) {
+      let from = j0 - block
       tileGEMMTransposedB(
-        s + from, keyBlock, a.q + row * a.stride, a.stride, a.k + keys, a.kvStride, m, j1 - j0, a.d,
-        accumulate: false)
+        s + from, keyBlock, a.q + row * a.stride, a.stride, keys, stride, m, j1 - j0, a.d, accumulate: false)
       for r in 0..<m {
-        let (first, last) = seen(a, a.position + row + r, j0, j1)
+        let (first, last) = seen(r)
         softmaxRow(
           s + r * keyBlock, first - block, last - block, from, j1 - block, a.scale, top + r, sum + r
         ) {
           scaleRow(o + r * a.stride, a.d, by: $0)
         }
       }
-      columnsProduct(
-        o, a.stride, s + from, keyBlock, a.v + keys, a.kvStride, m, a.d, j1 - j0)
+      columnsProduct(o, a.stride, s + from, keyBlock, values, stride, m, a.d, j1 - j0)
+    }
+    forPersistentBlocks(a) { j0, j1 in
+      let at = j0 * a.persistentStride
+      attend(a.persistentK + at, a.persistentV + at, a.persistentStride, j0, j0, j1) { _ in (j0, j1) }
+    }
+    forKeyBlocks(a, a.position + row, m) { block, j0, j1 in
+      let at = (j0 - a.first) * a.kvStride
+      attend(a.k + at, a.v + at, a.kvStride, block, j0, j1) { seen(a, a.position + row + $0, j0, j1) }
     }
     for r in 0..<m {
       scaleRow(o + r * a.stride, a.d, by: 1 / sum[r])
@@ -53,20 +63,32 @@ package func attentionBackward(_ a: AttentionPart, _ g: AttentionGradients, _ sc
   while row < a.rows {
     let m = min(queryBlock, a.rows - row)
     let at = row * a.stride
-    forKeyBlocks(a, a.position + row, m) { _, j0, j1 in
-      let n = j1 - j0, keys = (j0 - a.first) * a.kvStride
-      tileGEMMTransposedB(
-        p, keyBlock, a.q + at, a.stride, a.k + keys, a.kvStride, m, n, a.d, accumulate: false)
-      tileGEMMTransposedB(
-        ds, keyBlock, g.dO + at, a.stride, a.v + keys, a.kvStride, m, n, a.d, accumulate: false)
+    /// P and dS of n keys, of which query r sees those that `seen` says; adds to dq.
+    func attend(_ keys: Floats, _ values: Floats, _ stride: Int, _ n: Int, _ seen: (Int) -> (Int, Int)) {
+      tileGEMMTransposedB(p, keyBlock, a.q + at, a.stride, keys, stride, m, n, a.d, accumulate: false)
+      tileGEMMTransposedB(ds, keyBlock, g.dO + at, a.stride, values, stride, m, n, a.d, accumulate: false)
       for r in 0..<m {
-        let (first, last) = seen(a, a.position + row + r, j0, j1)
+        let (first, last) = seen(r)
         let delta = dot(g.dO + at + r * a.stride, a.o + at + r * a.stride, a.d)
         probabilityRow(
-          p + r * keyBlock, ds + r * keyBlock, first - j0, last - j0, n, a.scale,
-          a.lse[(row + r) * a.lseStride], delta)
+          p + r * keyBlock, ds + r * keyBlock, first, last, n, a.scale, a.lse[(row + r) * a.lseStride], delta)
       }
-      columnsProduct(g.dq + at, a.stride, ds, keyBlock, a.k + keys, a.kvStride, m, a.d, n)
+      columnsProduct(g.dq + at, a.stride, ds, keyBlock, keys, stride, m, a.d, n)
+    }
+    forPersistentBlocks(a) { j0, j1 in
+      let to = j0 * a.persistentStride
+      attend(a.persistentK + to, a.persistentV + to, a.persistentStride, j1 - j0) { _ in (0, j1 - j0) }
+      rowsProduct(
+        g.dPersistentV + to, a.persistentStride, p, keyBlock, g.dO + at, a.stride, j1 - j0, a.d, m)
+      rowsProduct(
+        g.dPersistentK + to, a.persistentStride, ds, keyBlock, a.q + at, a.stride, j1 - j0, a.d, m)
+    }
+    forKeyBlocks(a, a.position + row, m) { _, j0, j1 in
+      let n = j1 - j0, keys = (j0 - a.first) * a.kvStride
+      attend(a.k + keys, a.v + keys, a.kvStride, n) {
+        let (first, last) = seen(a, a.position + row + $0, j0, j1)
+        return (first - j0, last - j0)
+      }
       let known = max(0, a.position - j0)  // keys from before the rows are constants
       if known < n {
         let to = (j0 + known - a.position) * g.dkStride
@@ -88,6 +110,16 @@ private func forKeyBlocks(
   var block = low / keyBlock * keyBlock
   while block < high {
     body(block, max(block, low), min(block + keyBlock, high))
+    block += keyBlock
+  }
+}
+
+/// body(first, end) for the persistent keys.
+@inline(__always)
+private func forPersistentBlocks(_ a: AttentionPart, _ body: (Int, Int) -> Void) {
+  var block = 0
+  while block < a.persistent {
+    body(block, min(block + keyBlock, a.persistent))
     block += keyBlock
   }
 }

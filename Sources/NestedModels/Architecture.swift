@@ -11,6 +11,7 @@ extension ModelKind {
     switch self {
     case .hope: Architecture(mixer: SelfModifyingTitans.self, feedForward: ContinuumMemory.self)
     case .hopeAttention: Architecture(mixer: Attention.self, feedForward: ContinuumMemory.self)
+    case .titans: Architecture(mixer: Titans.self, feedForward: SwiGLU.self)
     case .transformer: Architecture(mixer: Attention.self, feedForward: SwiGLU.self)
     case .retnet: Architecture(mixer: Retention.self, feedForward: RetNetFeedForward.self)
     case .deltanet, .gatedDeltanet: Architecture(mixer: DeltaNet.self, feedForward: SwiGLU.self)

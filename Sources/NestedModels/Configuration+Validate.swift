@@ -15,6 +15,11 @@ extension ModelConfiguration {
     switch kind {
     case .hope: try validateMemory()
     case .transformer, .hopeAttention, .retnet, .tttLinear, .tttMLP: try validateAttention()
+    case .titans:
+      if titans.mode == .mac {
+        throw ConfigurationError.unsupported("mode \(titans.mode.rawValue)", "/titans/mode")
+      }
+      if titans.mode != .lmm { try validateAttention() }
     default: break
     }
     if kind.hasLevels { try validateLevels() }

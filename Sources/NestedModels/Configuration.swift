@@ -18,6 +18,7 @@ package struct ModelConfiguration: Sendable {
   package var window = 0  // tokens; 0 = all
   package var segment = 64  // tokens
   package var memory = MemoryConfiguration()
+  package var titans = TitansConfiguration()
   package var cms: CMSConfiguration {
     get { storedCMS }
     set {
@@ -62,6 +63,17 @@ package struct ModelConfiguration: Sendable {
 
   /// F: hidden width of an mlp memory.
   package var memoryHidden: Int { memory.expansion * headDim }
+
+  /// F: hidden width of Titans' mlp memory.
+  package var titansHidden: Int { titans.expansion * headDim }
+
+  /// The last tokens, its own included, that a query of attention sees; 0 = all.
+  var attentionSpan: Int {
+    switch kind {
+    case .titans: titans.mode == .mac ? titans.segment : titans.window
+    default: window
+    }
+  }
 
   /// What the channels i and i + d/2 of a head turn by from token to token: theta^(-2 i / d), [d / 2].
   package var rotaryFrequencies: [Double] {

@@ -63,6 +63,28 @@ extension MemoryConfiguration {
     ])
 }
 
+extension TitansConfiguration {
+  static let table = JSONTable<TitansConfiguration>(
+    "Titans",
+    [
+      .choice("mode", \.mode, "The memory alone, or with attention: as context, as gate, as layer."),
+      .choice("memory", \.memory, "The memory is a matrix or an MLP with one hidden layer."),
+      .integer(
+        "expansion", \.expansion, in: 1...64, "Hidden width of an mlp memory, in head widths."),
+      .integer(
+        "chunk", \.chunk, in: 1...1024,
+        "Tokens whose gradients are taken at one state of the memory."),
+      .number("theta_max", \.thetaMax, in: .from(0, to: 100), "Largest learning rate of the memory."),
+      .integer("segment", \.segment, in: 1...(1 << 20), "Segment of mode mac, in tokens."),
+      .integer(
+        "persistent", \.persistent, in: 0...65536,
+        "Learnt tokens that attention always sees (modes mac, mag, mal)."),
+      .integer(
+        "window", \.window, in: 0...(1 << 30),
+        "Attention window of modes mag and mal in tokens; 0 = all."),
+    ])
+}
+
 extension ModelConfiguration {
   static let table = JSONTable<ModelConfiguration>(
     "libnested model configuration",
@@ -97,6 +119,10 @@ extension ModelConfiguration {
       .object(
         "memory", \.memory, MemoryConfiguration.table, fresh: MemoryConfiguration(),
         "The mixer of kind hope."),
+      .object(
+        "titans", \.titans, TitansConfiguration.table, fresh: TitansConfiguration(),
+        "The mixer of kind titans."
+      ).shown { $0.kind == .titans },
       .object(
         "cms", \.cms, CMSConfiguration.table, fresh: CMSConfiguration(),
         "The levels that take the place of the feed-forward."),

@@ -35,7 +35,7 @@ package struct Network: Sendable {
     stateSize = blocks.reduce(0) { $0 + $1.mixer.stateSize }
     rowSize = blocks.reduce(0) { $0 + $1.mixer.rowSize }
     // A segment is read again when it is learnt from, so its first token's window has to last as long.
-    rowLimit = c.window > 0 ? c.window + c.segment : nil
+    rowLimit = c.attentionSpan > 0 ? c.attentionSpan + c.segment : nil
   }
 
   /// The state of a fresh stream.

@@ -41,6 +41,10 @@ package struct KernelSet: Sendable {
   package let selfReferentialBackward:
     @Sendable (SelfReferentialPart, Floats, Floats, Floats, Floats, Floats) -> Void
   package let selfReferentialScratch: @Sendable (Int) -> Int
+  package let neuralMemoryForward: @Sendable (NeuralMemoryPart, Floats, Floats?, Floats) -> Void
+  package let neuralMemoryBackward:
+    @Sendable (NeuralMemoryPart, NeuralMemoryGradients, Floats, Floats, Floats) -> Void
+  package let neuralMemoryScratch: @Sendable (NeuralMemorySpec) -> Int
   package let rotary: @Sendable (Floats, Floats, Floats, Int, Int, Int, Bool) -> Void
   package let add: @Sendable (Floats, Floats, Floats, Int) -> Void
   package let axpy: @Sendable (Floats, Floats, Float, Int) -> Void
@@ -106,6 +110,9 @@ package struct KernelSet: Sendable {
         NestedKernels.selfReferentialBackward($0, dY: $1, dx: $2, dState: $3, kept: $4, scratch: $5)
       },
       selfReferentialScratch: { NestedKernels.selfReferentialScratch(d: $0) },
+      neuralMemoryForward: { NestedKernels.neuralMemoryForward($0, state: $1, kept: $2, scratch: $3) },
+      neuralMemoryBackward: { NestedKernels.neuralMemoryBackward($0, $1, dState: $2, kept: $3, scratch: $4) },
+      neuralMemoryScratch: NestedKernels.neuralMemoryScratch,
       rotary: { NestedKernels.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernels.add,
       axpy: NestedKernels.axpy,
@@ -173,6 +180,9 @@ package struct KernelSet: Sendable {
         NestedKernelsV4.selfReferentialBackward($0, dY: $1, dx: $2, dState: $3, kept: $4, scratch: $5)
       },
       selfReferentialScratch: { NestedKernelsV4.selfReferentialScratch(d: $0) },
+      neuralMemoryForward: { NestedKernelsV4.neuralMemoryForward($0, state: $1, kept: $2, scratch: $3) },
+      neuralMemoryBackward: { NestedKernelsV4.neuralMemoryBackward($0, $1, dState: $2, kept: $3, scratch: $4) },
+      neuralMemoryScratch: NestedKernelsV4.neuralMemoryScratch,
       rotary: { NestedKernelsV4.rotary($0, $1, $2, $3, $4, $5, backwards: $6) },
       add: NestedKernelsV4.add,
       axpy: NestedKernelsV4.axpy,

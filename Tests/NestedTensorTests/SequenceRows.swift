@@ -8,15 +8,22 @@ extension OpRow {
   static let sequences: [OpRow] = [
     attention("attention", heads: 2, kvHeads: 2, d: 4, window: 0),
     attention("attention, grouped heads, window", heads: 4, kvHeads: 2, d: 16, window: 5),
+    attention("attention, persistent keys", heads: 4, kvHeads: 2, d: 6, window: 3, persistent: 5),
     rotary, linearMemory("linearMemory", delta: false), linearMemory("linearMemory with the delta rule", delta: true),
-    decayGate,
+    decayGate, sigmoidGate,
   ]
+    + NeuralMemoryRows.all
 
-  private static func attention(_ name: String, heads: Int, kvHeads: Int, d: Int, window: Int) -> OpRow {
-    OpRow(
-      name: name, shapes: { n in [[2 * n, heads * d], [2 * n, kvHeads * d], [2 * n, kvHeads * d]] },
+  private static func attention(
+    _ name: String, heads: Int, kvHeads: Int, d: Int, window: Int, persistent: Int = 0
+  ) -> OpRow {
+    let extra = [[Int]](repeating: [persistent, kvHeads * d], count: persistent > 0 ? 2 : 0)
+    return OpRow(
+      name: name, shapes: { n in [[2 * n, heads * d], [2 * n, kvHeads * d], [2 * n, kvHeads * d]] + extra },
       apply: { engine, x, _ in
-        try engine.attention(x[0], x[1], x[2], heads: heads, kvHeads: kvHeads, batch: 2, window: window)
+        try engine.attention(
+          x[0], x[1], x[2], heads: heads, kvHeads: kvHeads, batch: 2, window: window,
+          persistent: persistent > 0 ? PersistentKeys(k: x[3], v: x[4]) : nil)
       },
       oracle: { x, n in
         var o = [Double](repeating: 0, count: 2 * n * heads * d)
@@ -26,18 +33,18 @@ extension OpRow {
               func at(_ t: Int, _ head: Int, _ heads: Int) -> Int { ((row * n + t) * heads + head) * d }
               let shared = head / (heads / kvHeads)
               let first = window > 0 ? max(0, t - window + 1) : 0
-              let scores = (first...t).map { j in
-                (0..<d).reduce(0.0) {
-                  $0 + x[0][at(t, head, heads) + $1] * x[1][at(j, shared, kvHeads) + $1]
-                } / Double(d).squareRoot()
+              // Of each key: the inputs for it and its value, and where it stands in them.
+              var keys = (first...t).map { (k: 1, v: 2, at: at($0, shared, kvHeads)) }
+              for j in 0..<persistent { keys.append((k: 3, v: 4, at: (j * kvHeads + shared) * d)) }
+              let query = at(t, head, heads)
+              let scores = keys.map { key in
+                (0..<d).reduce(0.0) { $0 + x[0][query + $1] * x[key.k][key.at + $1] } / Double(d).squareRoot()
               }
               let top = scores.max()!
               let weights = scores.map { exp($0 - top) }
               let sum = weights.reduce(0, +)
-              for (i, j) in (first...t).enumerated() {
-                for c in 0..<d {
-                  o[at(t, head, heads) + c] += weights[i] / sum * x[2][at(j, shared, kvHeads) + c]
-                }
+              for (i, key) in keys.enumerated() {
+                for c in 0..<d { o[query + c] += weights[i] / sum * x[key.v][key.at + c] }
               }
             }
           }
@@ -108,4 +115,9 @@ extension OpRow {
     oracle: { x, n in
       (0..<3 * n).map { exp(-exp(x[1][$0 % 3]) * log1p(exp(x[0][$0] + x[2][$0 % 3]))) }
     })
+
+  private static let sigmoidGate = OpRow(
+    name: "sigmoidGate", shapes: { n in [[n, 3], [3]] },
+    apply: { engine, x, _ in try engine.sigmoidGate(x[0], bias: x[1], maximum: 0.3) },
+    oracle: { x, n in (0..<3 * n).map { 0.3 / (1 + exp(-x[0][$0] - x[1][$0 % 3])) } })
 }

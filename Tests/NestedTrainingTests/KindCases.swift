@@ -79,7 +79,31 @@ struct KindCase: Sendable, CustomStringConvertible {
       name: "srwm", json: #""kind":"srwm","head_dim":8,"d_ff":24"#,
       mixer: { p, _ in OracleSelfReferential(p, width: sizes.width, heads: 2) },
       special: ["memory.y.w": (0, 1), "memory.q.w": (0, 2), "memory.k.w": (0, 2), "memory.b.w": (-1, 2)]),
+    titans("titans", #""memory":"linear""#, .init()),
+    titans("titans, chunk", #""memory":"linear","chunk":5,"theta_max":0.5"#, .init(chunk: 5, thetaMax: 0.5)),
+    titans("titans, mlp", #""expansion":3"#, .init()),
+    titans("titans, mlp, chunk", #""chunk":4,"theta_max":0.5"#, .init(chunk: 4, thetaMax: 0.5)),
+    titans(
+      "titans, mag", #""mode":"mag","memory":"linear","persistent":3,"window":6"#,
+      .init(mode: .gate, window: 6)),
+    titans("titans, mag, mlp, defaults", #""mode":"mag""#, .init(mode: .gate, window: 256)),
+    titans(
+      "titans, mal", #""mode":"mal","persistent":0,"window":0,"chunk":3,"theta_max":0.5"#,
+      .init(mode: .layer, chunk: 3, thetaMax: 0.5)),
+    titans(
+      "titans, mal, grouped heads", #""mode":"mal","memory":"linear","persistent":2,"window":40"#,
+      .init(mode: .layer, kvHeads: 1, window: 40), more: #","n_kv_heads":1,"segment":8"#),
   ]
+
+  private static func titans(_ name: String, _ json: String, _ options: OracleTitans.Options, more: String = "") -> KindCase {
+    KindCase(
+      name: name, json: #""kind":"titans","head_dim":8,"d_ff":24,"titans":{\#(json)}\#(more)"#,
+      mixer: { p, _ in OracleTitans(options, p, width: sizes.width) },
+      special: [
+        "alpha_bias": (-2, 1), "eta_bias": (0, 1),
+        "theta_bias": (-1, 1),
+      ])
+  }
 
   private static func attention(_ name: String, _ json: String, _ options: OracleAttention.Options) -> KindCase {
     KindCase(name: name, json: json) { p, _ in OracleAttention(options, p, width: sizes.width) }

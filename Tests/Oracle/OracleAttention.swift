@@ -11,17 +11,24 @@ package struct OracleAttention: OracleStreamMixer {
   }
 
   private let o: Options
-  private let q: Matrix, k: Matrix, v: Matrix, out: Matrix
+  private let q: Matrix, k: Matrix, v: Matrix, out: Matrix?
+  private let persistent: (k: [Num], v: [Num])?  // [N, Hkv d]
   private var keys: [[Num]] = [], values: [[Num]] = []  // [T][Hkv d], keys turned
 
   package init(_ options: Options, _ p: [String: [Num]], width: Int) {
     o = options
     func matrix(_ name: String, _ rows: Int) -> Matrix { Matrix(rows, width, p["\(name).weight"]!) }
     (q, k, v) = (matrix("q", width), matrix("k", o.kvHeads * o.headDim), matrix("v", o.kvHeads * o.headDim))
-    out = matrix("out", width)
+    out = p["out.weight"].map { Matrix(width, width, $0) }
+    persistent = p["persistent_k"].map { ($0, p["persistent_v"]!) }
   }
 
   package mutating func step(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
+    let mixed = attend(tape, n, position: position)
+    return out.map { tape.apply($0, mixed) } ?? mixed
+  }
+
+  private mutating func attend(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
     let d = o.headDim
     let query = tape.rotate(tape.apply(q, n), d, position, theta: o.theta)
     keys.append(tape.rotate(tape.apply(k, n), d, position, theta: o.theta))
@@ -31,15 +38,17 @@ package struct OracleAttention: OracleStreamMixer {
     for head in 0..<o.heads {
       let own = Array(query[head * d..<(head + 1) * d])
       let shared = head / (o.heads / o.kvHeads) * d
-      let scores = (first...position).map {
-        tape.scale(tape.dot(own, Array(keys[$0][shared..<shared + d])), 1 / Double(d).squareRoot())
+      func rows(_ learnt: [Num]?, _ seen: ArraySlice<[Num]>) -> [[Num]] {
+        let kvWidth = o.kvHeads * d, learnt = learnt ?? []
+        return stride(from: 0, to: learnt.count, by: kvWidth).map {
+          Array(learnt[$0 + shared..<$0 + shared + d])
+        } + seen.map { Array($0[shared..<shared + d]) }
       }
-      let weights = tape.softmax(scores)
-      for c in 0..<d {
-        mixed.append(tape.dot(weights, (first...position).map { values[$0][shared + c] }))
-      }
+      let seenKeys = rows(persistent?.k, keys[first...]), seenValues = rows(persistent?.v, values[first...])
+      let weights = tape.softmax(seenKeys.map { tape.scale(tape.dot(own, $0), 1 / Double(d).squareRoot()) })
+      for c in 0..<d { mixed.append(tape.dot(weights, seenValues.map { $0[c] })) }
     }
-    return tape.apply(out, mixed)
+    return mixed
   }
 }
 

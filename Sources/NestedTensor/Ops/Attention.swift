@@ -1,6 +1,12 @@
 import Glibc
 package import NestedBase
 
+/// Learnt keys and values [N, Hkv d] that every query sees.
+package struct PersistentKeys {
+  package let k: Tensor, v: Tensor
+  package init(k: Tensor, v: Tensor) { (self.k, self.v) = (k, v) }
+}
+
 /// What a piece of a stream sees of the tokens before it: row j of `rows` [.., stride] is the token at position
 /// first + j, keys [Hkv d] and then values [Hkv d], the piece's own rows included.
 package struct AttentionStream {
@@ -18,17 +24,18 @@ extension Engine {
   /// the last `window` tokens up to its own (0 = all); the scale is 1/√d.
   ///
   /// Without a stream every row of the batch is a sequence of its own. With one (B = 1), keys and values are read from
-  /// its rows, and those of earlier tokens are constants.
+  /// its rows, and those of earlier tokens are constants. `persistent` keys are seen whatever the window.
   package func attention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, kvHeads: Int, batch: Int, window: Int,
-    stream: AttentionStream? = nil
+    stream: AttentionStream? = nil, persistent: PersistentKeys? = nil
   ) throws(NestedError) -> Tensor {
     let width = q.shape.last, d = width / heads, length = q.count / width / batch
     let kvWidth = kvHeads * d, group = heads / kvHeads
     let o = try empty(q.shape)
     let lse = try empty(Shape(batch * length, heads))
     let scratch = try memory.take(batch * heads * kernels.attentionScratch)
-    let work = q.count * (length + (stream?.position ?? 0)) * 2
+    let extra = persistent.map { $0.k.count / kvWidth } ?? 0
+    let work = q.count * (length + (stream?.position ?? 0) + extra) * 2
 
     /// The arguments of one head of one sequence.
     func part(_ row: Int, _ head: Int) -> AttentionPart {
@@ -41,15 +48,21 @@ extension Engine {
         lse: lse.floats + row * length * heads + head, lseStride: heads,
         k: stream.map { $0.rows + shared } ?? k.floats + own,
         v: stream.map { $0.rows + kvWidth + shared } ?? v.floats + own,
-        kvStride: stream?.stride ?? kvWidth, first: stream?.first ?? 0)
+        kvStride: stream?.stride ?? kvWidth, first: stream?.first ?? 0, persistent: extra,
+        persistentK: (persistent?.k ?? k).floats + shared, persistentV: (persistent?.v ?? v).floats + shared,
+        persistentStride: kvWidth)
     }
     let size = kernels.attentionScratch
     parallel(batch * heads, work: work) { task in
       kernels.attentionForward(part(task / heads, task % heads), scratch.floats + task * size)
     }
-    guard records(q, k, v) else { return o }
-    return record([q, k, v], o) { (engine, dO) throws(NestedError) in
+    let inputs = [q, k, v] + (persistent.map { [$0.k, $0.v] } ?? [])
+    guard tape != nil, inputs.contains(where: { $0.slot >= 0 }) else { return o }
+    return record(inputs, o) { (engine, dO) throws(NestedError) in
       let dq = try engine.full(q.shape, 0), dk = try engine.full(k.shape, 0), dv = try engine.full(v.shape, 0)
+      // One of each row of the batch, then their sum.
+      let extraShape = Shape(batch, max(1, extra) * kvWidth)
+      let dExtraK = try engine.full(extraShape, 0), dExtraV = try engine.full(extraShape, 0)
       let scratch = try engine.memory.take(batch * kvHeads * size)
       engine.parallel(batch * kvHeads, work: work * 3) { task in
         let row = task / kvHeads, kvHead = task % kvHeads
@@ -60,11 +73,16 @@ extension Engine {
             part(row, head),
             AttentionGradients(
               dO: dO.floats + place, dq: dq.floats + place, dk: dk.floats + at, dv: dv.floats + at,
-              dkStride: kvWidth),
+              dkStride: kvWidth, dPersistentK: dExtraK.floats + row * extra * kvWidth + kvHead * d,
+              dPersistentV: dExtraV.floats + row * extra * kvWidth + kvHead * d),
             scratch.floats + task * size)
         }
       }
-      return [dq, dk, dv]
+      guard let persistent else { return [dq, dk, dv] }
+      return [
+        dq, dk, dv, try engine.reshape(try engine.sum(dExtraK, axis: 0), persistent.k.shape),
+        try engine.reshape(try engine.sum(dExtraV, axis: 0), persistent.v.shape),
+      ]
     }
   }
 
