@@ -162,7 +162,7 @@ import Testing
       #expect(refusal("task", "\"\(task)\"")! == (.unsupported, "/task"))
     }
     for (key, values) in [
-      ("variant", ["nested", "independent"]), ("meta", ["first-order", "exact"]),
+      ("variant", ["nested"]), ("meta", ["first-order", "exact"]),
     ] {
       for value in values {
         #expect(refusal("cms", "{\"\(key)\":\"\(value)\"}")! == (.unsupported, "/cms/\(key)"))

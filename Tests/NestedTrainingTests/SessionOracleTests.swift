@@ -62,6 +62,12 @@ import Testing
         (o.adaptiveQ, o.adapt, o.read) = (true, ["k", "mem", "q"], .chunk)
         (o.memoryChunk, o.projectionChunk, o.truncateBPTT) = (3, 4, 2)
       },
+      Stream("independent levels", 300) { o in o.variant = .independent },
+      Stream("independent levels, gelu, momentum and adamw", 200) { o in
+        (o.variant, o.feed, o.segment) = (.independent, .gelu, 4)
+        (o.levels[0].optimizer, o.levels[1].optimizer) = (.momentum, .adamw)
+        (o.levels[0].lr, o.levels[1].lr) = (0.004, 0.001)
+      },
       Stream("one layer, dot, no retention, shared input", 200) { o in
         (o.layers, o.objective, o.retention, o.inputProjection) = (1, .dot, false, .shared)
       },
