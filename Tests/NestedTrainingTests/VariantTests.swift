@@ -15,7 +15,7 @@ import Testing
     var description: String { "\(kind.rawValue), \(variant.rawValue)" }
 
     static let all = [ModelKind.hope, .hopeAttention].flatMap { kind in
-      [CMSVariant.independent].map { Case(kind: kind, variant: $0) }
+      [CMSVariant.independent, .nested].map { Case(kind: kind, variant: $0) }
     }
 
     /// Levels that step at every 8, 16 and 48 tokens, in segments of 4, each with an optimizer of its own.
@@ -85,6 +85,54 @@ import Testing
     #expect(try session.snapshot().bytes() == end.snapshot().bytes())
   }
 
+  /// Variant nested: a level is the model's again, and its optimizer new, where the slower neighbour ticks and only there;
+  /// what it has learnt is in the neighbour's step.
+  @Test(arguments: Case.all.filter { $0.variant == .nested })
+  func aNestedLevelRestartsWithItsNeighbour(_ c: Case) throws {
+    let model = try c.model(seed: 551)
+    let session = try Session(model: model, learn: .on, seed: 0)
+    for position in 0...120 {
+      try session.read(tokens(1, 552 + UInt64(position)))
+      guard position > 0 else { continue }
+      for (l, (period, parent)) in [(8, 16), (16, 48), (48, 0)].enumerated() {
+        let info = try session.levelInfo(layer: 1, level: l)
+        let steps = position / period
+        #expect(info.updates == steps && info.lastUpdate == (steps > 0 ? steps * period : -1))
+        let moved = parent == 0 ? steps > 0 : position % parent >= period
+        #expect((info.deltaNorm > 0) == moved, "level \(l) at \(position)")
+      }
+    }
+    // Frozen neighbours do not tick.
+    try session.control(layer: nil, level: 1, frozen: true, learningRateScale: nil)
+    try session.read(tokens(24, 553))
+    #expect(try session.levelInfo(layer: 0, level: 0).deltaNorm > 0)
+    #expect(session.position == 145)
+  }
+
+  /// A level that restarts leaves no trace in a snapshot or a fork made before, and refused memory loses nothing.
+  @Test(arguments: Case.all.filter { $0.variant == .nested })
+  func restartsAreAllOrNothing(_ c: Case) throws {
+    let text = tokens(70, 561)
+    let goal = try Session(model: c.model(seed: 562), learn: .on, seed: 0)
+    let end = Array(bits(try goal.read(text)).suffix(23))
+    var failures = 0
+    while true {
+      let model = try c.model(seed: 562)
+      let session = try Session(model: model, learn: .on, seed: 0)
+      try session.read(Array(text[..<14]))
+      let fork = try session.fork(), before = try session.snapshot().bytes()
+      model.runtime.budget.refuse(allocation: failures + 1)
+      let isDone = (try? session.read(Array(text[14..<60]))) != nil
+      model.runtime.budget.refuse(allocation: 0)
+      #expect(try fork.snapshot().bytes() == before)
+      #expect(Array(bits(try session.read(Array(text[session.position...]))).suffix(23)) == end)
+      #expect(try session.snapshot().bytes() == goal.snapshot().bytes())
+      if isDone { break }
+      failures += 1
+    }
+    #expect(failures > 20)
+  }
+
   /// paper.md 3.4: whatever the variant, learning rates of 0 leave the model as it is, bit for bit.
   @Test(arguments: Case.all)
   func learningRateZeroIsThePretrainedModel(_ c: Case) throws {
@@ -99,7 +147,7 @@ import Testing
   }
 
   /// K = 1, chunk 0, swiglu: the Transformer's feed-forward, exactly.
-  @Test(arguments: CMSVariant.allCases.filter { $0 != .nested })
+  @Test(arguments: CMSVariant.allCases)
   func oneLevelThatRestsIsTheFeedForward(variant: CMSVariant) throws {
     var c = ModelConfiguration(kind: .transformer)
     (c.vocab, c.dModel, c.nLayers, c.headDim, c.dFF) = (23, 16, 2, 8, 20)

@@ -4,10 +4,11 @@ import NestedTensor
 /// A Continuum Memory System (SPEC 3, paper eqs 70-74), fastest level first:
 ///
 ///     sequential   z_l = z_{l-1} + MLP_l(RMSNorm_l(z_{l-1})),  y = z_K
+///     nested       the same; the levels differ in what a stream does with them
 ///     independent  y = h + Σ_l w_l MLP_l(RMSNorm_l(h)),  w = softmax(mix)
 ///
 /// `mix` is learnt by a trainer and does not change online; it starts at 0, the mean of the levels. K = 1 with swiglu is the
-/// Transformer's feed-forward in either form.
+/// Transformer's feed-forward in every variant.
 struct ContinuumMemory: FeedForward {
   private let levels: [MLP]
   private let mix: Int  // -1: a chain
