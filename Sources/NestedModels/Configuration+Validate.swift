@@ -61,9 +61,6 @@ extension ModelConfiguration {
   /// SPEC 3: each period is a multiple of the one before, levels without one come last, and a
   /// period of the fastest level is a whole number of segments.
   private func validateLevels() throws(NestedError) {
-    if cms.variant != .sequential {
-      throw ConfigurationError.unsupported("variant \(cms.variant.rawValue)", "/cms/variant")
-    }
     if cms.meta != .none {
       throw ConfigurationError.unsupported("meta \(cms.meta.rawValue)", "/cms/meta")
     }

@@ -17,9 +17,11 @@ struct LevelTable: Sendable {
   let slots: [LevelSlot]
   let levels: Int  // K
   let clock: LevelClock
+  private let isNested: Bool
 
   init(_ c: ModelConfiguration, _ layout: ParameterLayout) {
     levels = c.levels.count
+    isNested = c.cms.variant == .nested
     clock = LevelClock(periods: c.levels.map(\.chunk), segment: c.segment)
     var slots: [LevelSlot] = []
     for layer in 0..<c.nLayers {
@@ -39,6 +41,11 @@ struct LevelTable: Sendable {
       }
     }
     self.slots = slots
+  }
+
+  /// The slot of the slower neighbour whose ticks send this level back to its initial values (paper eq 72), if any.
+  func parent(of index: Int) -> Int? {
+    isNested && slots[index].level + 1 < levels ? index + 1 : nil
   }
 
   /// Whether a segment of backpropagation ends at `position`.

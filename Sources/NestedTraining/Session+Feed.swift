@@ -166,9 +166,9 @@ extension Session {
     guard state.learn == .on, table.isSegmentEnd(state.position) else { return }
     try closeSegment(engine, next: sampled ? nil : next, open)
     open = nil  // its tape holds the weights that now change in place
-    for index in table.slots.indices where table.clock.isDue(table.slots[index].level, at: state.position) {
-      try step(index)
-    }
+    let due = table.slots.indices.filter { table.clock.isDue(table.slots[$0].level, at: state.position) }
+    for index in due { try step(index) }
+    for index in due { restart(index) }
   }
 
   /// A tape with the levels that learn as variables, their gradients added to the storage.

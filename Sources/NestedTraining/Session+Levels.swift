@@ -36,6 +36,19 @@ extension Session {
     clearPending(index)
   }
 
+  /// Variant nested (paper eq 72): where the slower neighbour ticks, and both have stepped, a level and its optimizer
+  /// return to their initial values. A frozen level stays as it is, and does not tick for its faster neighbour.
+  /// Nothing new the second time, should the next piece of the stream have failed.
+  func restart(_ index: Int) {
+    guard let parent = table.parent(of: index), isLearning(parent), isLearning(index),
+      table.clock.isDue(table.slots[parent].level, at: state.position), state.levels[index].online != nil
+    else { return }
+    forgetParameters()
+    state.levels[index].online = nil
+    state.levels[index].optimizer = nil
+    state.levels[index].steps = 0
+  }
+
   private func pendingNorm(_ index: Int) -> Double {
     let count = table.slots[index].count
     return state.levels[index].pending.map {

@@ -161,12 +161,11 @@ import Testing
     for task in ["classify", "regress"] {
       #expect(refusal("task", "\"\(task)\"")! == (.unsupported, "/task"))
     }
-    for (key, values) in [
-      ("variant", ["nested", "independent"]), ("meta", ["first-order", "exact"]),
-    ] {
-      for value in values {
-        #expect(refusal("cms", "{\"\(key)\":\"\(value)\"}")! == (.unsupported, "/cms/\(key)"))
-      }
+    for variant in CMSVariant.allCases {
+      #expect(refusal("cms", "{\"variant\":\"\(variant.rawValue)\"}") == nil)
+    }
+    for meta in ["first-order", "exact"] {
+      #expect(refusal("cms", "{\"meta\":\"\(meta)\"}")! == (.unsupported, "/cms/meta"))
     }
     for optimizer in LevelOptimizer.allCases {
       let found = refusal("cms", "{\"levels\":[{\"optimizer\":\"\(optimizer.rawValue)\"}]}")

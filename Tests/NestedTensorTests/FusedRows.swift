@@ -1,3 +1,4 @@
+import Glibc
 import NestedBase
 import NestedTensor
 
@@ -7,7 +8,7 @@ extension OpRow {
   static let fused: [OpRow] = [
     linear("linear", kept: false), linear("linear with kept panels", kept: true),
     rmsNorm, gatedHeadNorm, l2Norm, shortConvolution, shortConvolutionWithTail, swiglu, gelu,
-    residual,
+    residual, mixture,
   ]
 
   /// Rows of the norms and losses: at some sizes more than one block of 64.
@@ -179,4 +180,25 @@ extension OpRow {
     apply: { engine, x, _ in try engine.residual(x[0], x[1]) },
     oracle: { x, _ in zip(x[0], x[1]).map(+) },
     reference: { engine, x, _ in try engine.add(x[0], x[1]) }, large: 12_347)
+
+  /// x[0] + Σ softmax(x[1])_l x[2 + l], three parts.
+  private static let mixture = OpRow(
+    name: "mixture", shapes: { n in [[rowCount(n), n], [3]] + (0..<3).map { _ in [rowCount(n), n] } },
+    apply: { engine, x, _ in try engine.mixture(x[0], Array(x[2...]), x[1]) },
+    oracle: { x, n in
+      let powers = x[1].map { exp($0) }
+      let sum = powers.reduce(0, +)
+      return x[0].indices.map { i in (0..<3).reduce(x[0][i]) { $0 + powers[$1] / sum * x[2 + $1][i] } }
+    },
+    reference: { engine, x, n in
+      let powers = try engine.exp(x[1])
+      let inverse = try engine.broadcast(try engine.power(try engine.sum(powers, axis: 0), -1), powers.shape)
+      let weights = try engine.multiply(powers, inverse)
+      var y = x[0]
+      for l in 0..<3 {
+        let weight = try engine.reshape(try engine.slice(weights, axis: 0, start: l, count: 1), Shape(1, 1))
+        y = try engine.add(y, try engine.multiply(x[2 + l], try engine.broadcast(weight, x[0].shape)))
+      }
+      return y
+    }, large: 301)
 }

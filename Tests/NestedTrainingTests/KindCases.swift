@@ -53,6 +53,14 @@ struct KindCase: Sendable, CustomStringConvertible {
       "hope-attention",
       #""kind":"hope-attention","head_dim":16,"segment":4,"cms":{"levels":[{"chunk":8,"hidden":12},{"chunk":0,"hidden":8}]}"#,
       .init(heads: 1, kvHeads: 1, headDim: 16)),
+    attention(
+      "hope-attention, nested levels",
+      #""kind":"hope-attention","head_dim":16,"segment":4,"cms":{"variant":"nested","levels":[{"chunk":4,"hidden":12,"lr":0.05},{"chunk":8,"hidden":8,"optimizer":"momentum"},{"chunk":16,"hidden":8}]}"#,
+      .init(heads: 1, kvHeads: 1, headDim: 16)),
+    attention(
+      "hope-attention, independent levels",
+      #""kind":"hope-attention","head_dim":8,"segment":4,"cms":{"variant":"independent","mlp":"gelu","levels":[{"chunk":8,"hidden":12},{"chunk":16,"hidden":9},{"chunk":0,"hidden":8}]}"#,
+      .init(heads: 2, kvHeads: 2, headDim: 8)),
     KindCase(name: "retnet", json: #""kind":"retnet","head_dim":8"#) { p, _ in
       OracleRetention(p, width: sizes.width, heads: 2)
     },

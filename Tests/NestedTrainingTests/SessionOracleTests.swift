@@ -62,6 +62,22 @@ import Testing
         (o.adaptiveQ, o.adapt, o.read) = (true, ["k", "mem", "q"], .chunk)
         (o.memoryChunk, o.projectionChunk, o.truncateBPTT) = (3, 4, 2)
       },
+      Stream("nested levels", 400) { o in o.variant = .nested },
+      Stream("nested levels, momentum and adamw, gelu", 200) { o in
+        (o.variant, o.feed, o.segment) = (.nested, .gelu, 4)
+        (o.levels[0].optimizer, o.levels[1].optimizer) = (.momentum, .adamw)
+        (o.levels[0].lr, o.levels[1].lr) = (0.004, 0.001)
+      },
+      Stream("nested levels of one period", 100) { o in
+        o.variant = .nested
+        o.levels = [.init(chunk: 8, hidden: 12), .init(chunk: 8, hidden: 8), .init(chunk: 16, hidden: 8)]
+      },
+      Stream("independent levels", 300) { o in o.variant = .independent },
+      Stream("independent levels, gelu, momentum and adamw", 200) { o in
+        (o.variant, o.feed, o.segment) = (.independent, .gelu, 4)
+        (o.levels[0].optimizer, o.levels[1].optimizer) = (.momentum, .adamw)
+        (o.levels[0].lr, o.levels[1].lr) = (0.004, 0.001)
+      },
       Stream("one layer, dot, no retention, shared input", 200) { o in
         (o.layers, o.objective, o.retention, o.inputProjection) = (1, .dot, false, .shared)
       },
@@ -124,8 +140,10 @@ import Testing
   }
 
   /// Learning switched on in the middle of a segment, off, and on again; memories paused as well.
-  @Test func modesCanChangeAnywhere() throws {
-    let o = Stream.all[4].options
+  @Test(arguments: OracleOptions.Variant.allCases)
+  func modesCanChangeAnywhere(variant: OracleOptions.Variant) throws {
+    var o = Stream.all[4].options
+    o.variant = variant
     let start = values(o, 211)
     var random = OracleRandom(212)
     var expected = oracle(o, start, .memory)
@@ -147,9 +165,11 @@ import Testing
     }
   }
 
-  @Test(arguments: [(-1, -1), (0, 1), (-1, 0)])
-  func flushAppliesTheLossesThatAreKnown(layer: Int, level: Int) throws {
-    let o = Stream.all[0].options
+  @Test(arguments: [(-1, -1), (0, 1), (-1, 0)], OracleOptions.Variant.allCases)
+  func flushAppliesTheLossesThatAreKnown(_ which: (Int, Int), variant: OracleOptions.Variant) throws {
+    let (layer, level) = which
+    var o = Stream.all[0].options
+    o.variant = variant
     let start = values(o, 221)
     var random = OracleRandom(222)
     var expected = oracle(o, start, .on)
@@ -166,9 +186,10 @@ import Testing
   }
 
   /// Freezing and scaled rates, at the end of a segment and inside one: the other levels do not notice.
-  @Test(arguments: [32, 37])
-  func frozenAndScaledLevelsAgree(at: Int) throws {
-    let o = Stream.all[0].options
+  @Test(arguments: [32, 37], OracleOptions.Variant.allCases)
+  func frozenAndScaledLevelsAgree(at: Int, variant: OracleOptions.Variant) throws {
+    var o = Stream.all[0].options
+    o.variant = variant
     let start = values(o, 231)
     var random = OracleRandom(232)
     var expected = oracle(o, start, .on)

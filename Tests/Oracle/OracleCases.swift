@@ -87,6 +87,14 @@ extension OracleCase {
       (o.memory, o.adaptiveQ, o.adapt) = (.mlp, true, ["q", "v", "mem"])
       (o.memoryChunk, o.projectionChunk, o.headDim) = (3, 8, 5)
     },
+    OracleCase("independent levels", 31) { o in
+      (o.variant, o.layers) = (.independent, 2)
+      o.levels = [.init(chunk: 8, hidden: 9), .init(chunk: 16, hidden: 12), .init(chunk: 0, hidden: 16)]
+    },
+    OracleCase("independent, one gelu level, untied", 31) { o in
+      (o.variant, o.feed, o.tied, o.heads) = (.independent, .gelu, false, 3)
+      o.levels = [.init(chunk: 4, hidden: 24)]
+    },
     OracleCase("the paper to the letter", 31) { o in
       (o.memory, o.expansion, o.outerRule, o.normalizeValue) = (.mlp, 4, .decay, false)
       (o.inputProjection, o.read, o.etaMax) = (.none, .chunk, 0.1)

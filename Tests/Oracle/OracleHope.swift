@@ -1,4 +1,4 @@
-/// Hope (SPEC 1, 2, 3 sequential), one token at a time.
+/// Hope (SPEC 1, 2, 3), one token at a time.
 package struct OracleHope: Sendable {
   package let options: OracleOptions
   /// SPEC 7's names → tape numbers: leaves where a gradient is wanted, constants elsewhere.
@@ -49,8 +49,13 @@ package struct OracleHope: Sendable {
       let mixed = mixers[i].step(
         tape, n, position: state.position, &state.layers[i], write: write)
       var z = tape.add(x, mixed)
-      for l in o.levels.indices { z = tape.add(z, level(tape, i, l, z)) }
-      x = z
+      if o.variant == .independent {
+        x = tape.mixture(
+          z, o.levels.indices.map { level(tape, i, $0, z) }, parameters["blocks.\(i).cms.mix"]!)
+      } else {
+        for l in o.levels.indices { z = tape.add(z, level(tape, i, l, z)) }
+        x = z
+      }
     }
     state.position += 1
     let y = tape.rmsNorm(x, parameters["norm.weight"]!, o.normEps)

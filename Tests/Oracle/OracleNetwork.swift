@@ -52,18 +52,27 @@ package struct OracleNetwork {
       let n = tape.rmsNorm(x, parameters["blocks.\(i).mixer.norm.weight"]!, sizes.eps)
       x = tape.add(x, mixers[i].step(tape, n, position: position))
       if parameters["blocks.\(i).ffn.norm.weight"] != nil { x = mlp("blocks.\(i).ffn", x) }
-      var l = 0
-      while parameters["blocks.\(i).cms.\(l).norm.weight"] != nil {
-        x = mlp("blocks.\(i).cms.\(l)", x)
-        l += 1
-      }
+      x = levels("blocks.\(i).cms", x)
     }
     position += 1
     let y = tape.rmsNorm(x, parameters["norm.weight"]!, sizes.eps)
     return tape.apply(parameters["head.weight"].map { Matrix(sizes.vocab, D, $0) } ?? embed, y)
   }
 
-  private func mlp(_ path: String, _ h: [Num]) -> [Num] {
+  /// The levels under `path`, as many as there are, one after the other or side by side (SPEC 3).
+  private func levels(_ path: String, _ h: [Num]) -> [Num] {
+    var z = h
+    var parts: [[Num]] = []
+    while parameters["\(path).\(parts.count).norm.weight"] != nil {
+      parts.append(branch("\(path).\(parts.count)", parameters["\(path).mix"] == nil ? z : h))
+      z = tape.add(z, parts.last!)
+    }
+    return parameters["\(path).mix"].map { tape.mixture(h, parts, $0) } ?? z
+  }
+
+  private func mlp(_ path: String, _ h: [Num]) -> [Num] { tape.add(h, branch(path, h)) }
+
+  private func branch(_ path: String, _ h: [Num]) -> [Num] {
     func matrix(_ name: String, in width: Int) -> Matrix? {
       parameters["\(path).\(name).weight"].map { Matrix($0.count / width, width, $0) }
     }
@@ -71,7 +80,7 @@ package struct OracleNetwork {
     let up = tape.apply(matrix("up", in: sizes.width)!, n)
     let hidden =
       matrix("gate", in: sizes.width).map { tape.multiply(tape.silu(tape.apply($0, n)), up) } ?? tape.gelu(up)
-    return tape.add(h, tape.apply(matrix("down", in: up.count)!, hidden))
+    return tape.apply(matrix("down", in: up.count)!, hidden)
   }
 
   /// Fresh rows: logits [T V] of each, the sum of the losses of the next tokens, and its gradient by name.

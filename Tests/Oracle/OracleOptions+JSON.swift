@@ -21,7 +21,7 @@ extension OracleOptions {
           "adaptive_q": \(adaptiveQ), "adapt": [\(adapted)], "expansion": \(expansion),
           "memory_chunk": \(memoryChunk), "projection_chunk": \(projectionChunk),
           "read": "\(read.rawValue)", "eta_max": \(etaMax), "truncate_bptt": \(truncateBPTT) },
-        "cms": { "variant": "sequential", "mlp": "\(feed.rawValue)", "meta": "none",
+        "cms": { "variant": "\(variant.rawValue)", "mlp": "\(feed.rawValue)", "meta": "none",
           "levels": [ \(levelTexts.joined(separator: ", ")) ] } }
       """
   }

@@ -7,6 +7,7 @@ package struct OracleOptions: Sendable {
   package enum InputProjection: String, Sendable, CaseIterable { case separate, shared, none }
   package enum Read: String, Sendable, CaseIterable { case token, chunk }
   package enum Feed: String, Sendable, CaseIterable { case swiglu, gelu }
+  package enum Variant: String, Sendable, CaseIterable { case sequential, nested, independent }
   package enum LevelRule: String, Sendable, CaseIterable { case sgd, momentum, adamw }
 
   package struct Level: Sendable {
@@ -53,6 +54,7 @@ package struct OracleOptions: Sendable {
   package var truncateBPTT = 0
 
   package var feed = Feed.swiglu
+  package var variant = Variant.sequential
   package var levels = [Level(chunk: 64, hidden: 16), Level(chunk: 0, hidden: 16)]
 
   package init() {}
@@ -101,6 +103,7 @@ package struct OracleOptions: Sendable {
         out.append(("\(cms).up.weight", [level.hidden, D]))
         out.append(("\(cms).down.weight", [D, level.hidden]))
       }
+      if variant == .independent { out.append(("blocks.\(i).cms.mix", [levels.count])) }
     }
     out.append(("norm.weight", [D]))
     if !tied { out.append(("head.weight", [vocab, D])) }

@@ -15,6 +15,7 @@ package struct OracleSession {
   package let options: OracleOptions
   /// Every parameter in force; the levels' entries are this stream's own.
   package private(set) var values: [String: [Double]]
+  private let initial: [String: [Double]]
   package private(set) var state: OracleHope.State
   package private(set) var position = 0
   /// [layer][level]
@@ -36,6 +37,7 @@ package struct OracleSession {
   ) {
     self.options = options
     self.values = values
+    initial = values
     self.mode = mode
     levels = (0..<options.layers).map { _ in
       options.levels.map { level in
@@ -66,6 +68,10 @@ package struct OracleSession {
       for layer in levels.indices {
         for (l, level) in options.levels.enumerated() {
           if level.chunk > 0, position % level.chunk == 0 { applyPending(layer, l) }
+        }
+        for l in options.levels.indices.dropLast() where options.variant == .nested {
+          let chunk = options.levels[l + 1].chunk
+          if chunk > 0, position % chunk == 0, !levels[layer][l + 1].frozen { restart(layer, l) }
         }
       }
       beginSegment()
@@ -142,6 +148,13 @@ package struct OracleSession {
     let learning = mode == .on
     let options = self.options
     model = OracleHope(options, values, on: tape) { learning && $0.contains(".cms.") }
+  }
+
+  /// A level of variant nested, when the slower neighbour has ticked.
+  private mutating func restart(_ layer: Int, _ l: Int) {
+    guard !levels[layer][l].frozen else { return }
+    for name in levelNames(layer, l) { values[name] = initial[name]! }
+    levels[layer][l].optimizer = OracleOptimizer(levels[layer][l].optimizer.rule)
   }
 
   /// θ ← θ - opt(Σ gradients), the norm clipped; a sum that is not finite is dropped and counted.

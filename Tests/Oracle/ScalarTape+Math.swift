@@ -84,6 +84,22 @@ extension ScalarTape {
   package func silu(_ a: [Num]) -> [Num] { a.map(silu) }
   package func gelu(_ a: [Num]) -> [Num] { a.map(gelu) }
 
+  /// h + Σ_l w_l part_l, w = softmax(mix)
+  package func mixture(_ h: [Num], _ parts: [[Num]], _ mix: [Num]) -> [Num] {
+    let top = mix.map(\.value).max()!
+    let sum = mix.reduce(0) { $0 + exp($1.value - top) }
+    let w = mix.map { exp($0.value - top) / sum }
+    return h.indices.map { i in
+      let mean = parts.indices.reduce(0) { $0 + w[$1] * parts[$1][i].value }
+      edge(h[i], 1)
+      for l in parts.indices {
+        edge(parts[l][i], w[l])
+        edge(mix[l], w[l] * (parts[l][i].value - mean))
+      }
+      return close(h[i].value + mean)
+    }
+  }
+
   package func dot(_ a: [Num], _ b: [Num]) -> Num {
     precondition(a.count == b.count)
     var sum = 0.0

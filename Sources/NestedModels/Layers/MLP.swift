@@ -27,12 +27,17 @@ struct MLP: Sendable {
 
   /// h, y [rows, D]
   func forward(_ engine: Engine, _ p: Parameters, _ h: Tensor) throws(NestedError) -> Tensor {
+    try engine.residual(h, try branch(engine, p, h))
+  }
+
+  /// y - h
+  func branch(_ engine: Engine, _ p: Parameters, _ h: Tensor) throws(NestedError) -> Tensor {
     let n = try engine.rmsNorm(h, p[norm], eps: eps)
     let up = try engine.linear(n, p[up])
     let hidden =
       gate >= 0
       ? try engine.swiglu(try engine.linear(n, p[gate]), up) : try engine.fusedGELU(up)
-    return try engine.residual(h, try engine.linear(hidden, p[down]))
+    return try engine.linear(hidden, p[down])
   }
 }
 
