@@ -49,7 +49,12 @@ package struct KernelSet: Sendable {
   package let adamW: @Sendable (
     Floats, Floats, Floats, Floats, Int, Double, Double, Double, Double, Double, Double, Double, Double
   ) -> Void
-  package let sgdMomentum: @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double, Bool) -> Void
+  package let sgdMomentum:
+    @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double, Bool, Bool) -> Void
+  package let adagrad: @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double) -> Void
+  package let preconditionedMomentum: @Sendable (
+    Floats, Floats, Floats, Floats, Int, Double, Double, Double, Double, Double, Double, Double
+  ) -> Void
   package let scanForward: @Sendable (ScanSpec, ScanForwardArguments) -> Void
   package let scanForwardScratch: @Sendable (ScanSpec) -> Int
   package let scanBackward: @Sendable (ScanSpec, ScanBackwardArguments) -> Void
@@ -113,6 +118,8 @@ package struct KernelSet: Sendable {
       allFinite: NestedKernels.allFinite,
       adamW: NestedKernels.adamW,
       sgdMomentum: NestedKernels.sgdMomentum,
+      adagrad: NestedKernels.adagrad,
+      preconditionedMomentum: NestedKernels.preconditionedMomentum,
       scanForward: { spec, x in
         NestedKernels.scanForward(
           spec, o: x.o, state: x.state,
@@ -180,6 +187,8 @@ package struct KernelSet: Sendable {
       allFinite: NestedKernelsV4.allFinite,
       adamW: NestedKernelsV4.adamW,
       sgdMomentum: NestedKernelsV4.sgdMomentum,
+      adagrad: NestedKernelsV4.adagrad,
+      preconditionedMomentum: NestedKernelsV4.preconditionedMomentum,
       scanForward: { spec, x in
         NestedKernelsV4.scanForward(
           spec, o: x.o, state: x.state,

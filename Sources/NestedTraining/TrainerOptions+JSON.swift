@@ -47,6 +47,7 @@ extension TrainerOptions {
       JSONMember("type", .string(schedule.kind.rawValue)),
       JSONMember("warmup", .int(schedule.warmup)),
       JSONMember("total", .int(schedule.total)), JSONMember("floor", .double(schedule.floor)),
+      JSONMember("decay", .int(schedule.decay)),
     ])
     let groups = groups.map { group in
       var members = [JSONMember("pattern", .string(group.pattern))]
@@ -76,6 +77,7 @@ extension TrainerOptions {
       case "warmup": schedule.warmup = try integer(value, place)
       case "total": schedule.total = try integer(value, place)
       case "floor": schedule.floor = try number(value, place)
+      case "decay": schedule.decay = try integer(value, place)
       default: throw unknown(place)
       }
     }

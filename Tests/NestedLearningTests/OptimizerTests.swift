@@ -39,6 +39,15 @@ import Testing
     var initial: [Double]  // [N]
     var gradients: [[Double]]  // [steps, N]
     var cases: [Case]
+    var muon: [MuonCase]
+  }
+
+  /// Keller Jordan's published step, in float64.
+  struct MuonCase: Sendable, Decodable, CustomTestStringConvertible {
+    var heads: Int, rows: Int, columns: Int
+    var momentum: Double, lr: Double, decay: Double
+    var initial: [Double], gradients: [[Double]], weights: [Double], buffer: [Double]
+    var testDescription: String { "[\(heads), \(rows), \(columns)], momentum \(momentum), decay \(decay)" }
   }
 
   static let fixture: Fixture? = try? load()
@@ -94,9 +103,11 @@ import Testing
 
   /// The cases above are arguments: without this an unreadable fixture would pass as no case at
   /// all.
-  @Test func theFixtureHoldsEveryOptimizer() throws {
-    let names = try Self.load().cases.map(\.name)
-    #expect(Set(names) == Set(OptimizerSettings.Name.allCases.map(\.rawValue)))
+  @Test func theFixtureHoldsEveryOptimizerOfPyTorch() throws {
+    let fixture = try Self.load()
+    #expect(
+      Set(fixture.cases.map(\.name)) == ["sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"])
+    #expect(fixture.muon.count == 4)
   }
 
   @Test func cuttingDoesNotChangeABit() throws {

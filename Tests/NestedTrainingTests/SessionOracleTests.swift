@@ -36,6 +36,12 @@ import Testing
         o.levels[2].optimizer = .momentum
         (o.levels[0].lr, o.levels[2].lr) = (0.004, 0.002)
       },
+      Stream("nesterov, adagrad and preconditioned momentum", 200) { o in
+        o.levels[0].optimizer = .nesterov
+        o.levels[1].optimizer = .adagrad
+        o.levels[2].optimizer = .preconditioned
+        (o.levels[0].lr, o.levels[1].lr, o.levels[2].lr) = (0.004, 0.002, 0.0005)
+      },
       Stream("segments shorter than the fastest period", 200) { o in o.segment = 4 },
       Stream("an update after every token", 100) { o in
         o.levels = [.init(chunk: 1, hidden: 12, lr: 0.01), .init(chunk: 5, hidden: 8, lr: 0.01)]

@@ -1,11 +1,14 @@
 import Glibc
 
-/// PyTorch's SGD with momentum and AdamW, on named vectors.
+/// The optimizers of SPEC 4, on named vectors and matrices, by plain loops.
 package struct OracleOptimizer: Sendable {
   package enum Rule: Sendable {
     case sgd
     case momentum(Double)
+    case nesterov(Double)
+    case adagrad(eps: Double)
     case adamw(beta1: Double, beta2: Double, eps: Double, weightDecay: Double)
+    case preconditioned(alpha: Double, beta2: Double, eps: Double)
   }
   package let rule: Rule
   package var steps = 0
@@ -22,31 +25,47 @@ package struct OracleOptimizer: Sendable {
     steps += 1
     for (name, g) in gradients {
       var p = parameters[name]!
+      let zeros = [Double](repeating: 0, count: g.count)
+      var a = first[name] ?? zeros
+      var b = second[name] ?? zeros
       switch rule {
       case .sgd:
         for i in p.indices { p[i] -= lr * g[i] }
       case .momentum(let mu):
-        var buffer = first[name] ?? [Double](repeating: 0, count: g.count)
         for i in p.indices {
-          buffer[i] = steps == 1 ? g[i] : mu * buffer[i] + g[i]
-          p[i] -= lr * buffer[i]
+          a[i] = steps == 1 ? g[i] : mu * a[i] + g[i]
+          p[i] -= lr * a[i]
         }
-        first[name] = buffer
+      case .nesterov(let mu):
+        for i in p.indices {
+          a[i] = mu * a[i] + g[i]
+          p[i] -= lr * (g[i] + mu * a[i])
+        }
+      case .adagrad(let eps):
+        for i in p.indices {
+          a[i] += g[i] * g[i]
+          p[i] -= lr * g[i] / (a[i].squareRoot() + eps)
+        }
       case .adamw(let beta1, let beta2, let eps, let weightDecay):
-        var m = first[name] ?? [Double](repeating: 0, count: g.count)
-        var v = second[name] ?? [Double](repeating: 0, count: g.count)
         let bias1 = 1 - pow(beta1, Double(steps))
         let bias2 = 1 - pow(beta2, Double(steps))
         let decay = decays(name) ? weightDecay : 0
         for i in p.indices {
           p[i] -= lr * decay * p[i]
-          m[i] = beta1 * m[i] + (1 - beta1) * g[i]
-          v[i] = beta2 * v[i] + (1 - beta2) * g[i] * g[i]
-          p[i] -= lr * (m[i] / bias1) / ((v[i] / bias2).squareRoot() + eps)
+          a[i] = beta1 * a[i] + (1 - beta1) * g[i]
+          b[i] = beta2 * b[i] + (1 - beta2) * g[i] * g[i]
+          p[i] -= lr * (a[i] / bias1) / ((b[i] / bias2).squareRoot() + eps)
         }
-        first[name] = m
-        second[name] = v
+      case .preconditioned(let alpha, let beta2, let eps):
+        let bias2 = 1 - pow(beta2, Double(steps))
+        for i in p.indices {
+          b[i] = beta2 * b[i] + (1 - beta2) * g[i] * g[i]
+          a[i] = alpha * a[i] - lr * g[i] / ((b[i] / bias2).squareRoot() + eps)
+          p[i] += a[i]
+        }
       }
+      first[name] = a
+      second[name] = b
       parameters[name] = p
     }
   }

@@ -7,7 +7,10 @@ package struct OracleOptions: Sendable {
   package enum InputProjection: String, Sendable, CaseIterable { case separate, shared, none }
   package enum Read: String, Sendable, CaseIterable { case token, chunk }
   package enum Feed: String, Sendable, CaseIterable { case swiglu, gelu }
-  package enum LevelRule: String, Sendable, CaseIterable { case sgd, momentum, adamw }
+  package enum LevelRule: String, Sendable, CaseIterable {
+    case sgd, momentum, nesterov, adagrad, adam, adamw
+    case preconditioned = "preconditioned-momentum"
+  }
 
   package struct Level: Sendable {
     package var chunk: Int

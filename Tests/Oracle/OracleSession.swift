@@ -42,7 +42,12 @@ package struct OracleSession {
         switch level.optimizer {
         case .sgd: LevelState(optimizer: OracleOptimizer(.sgd))
         case .momentum: LevelState(optimizer: OracleOptimizer(.momentum(momentum)))
-        case .adamw: LevelState(optimizer: OracleOptimizer(adamW))
+        case .nesterov: LevelState(optimizer: OracleOptimizer(.nesterov(momentum)))
+        case .adagrad: LevelState(optimizer: OracleOptimizer(.adagrad(eps: 1e-10)))
+        case .adam, .adamw: LevelState(optimizer: OracleOptimizer(adamW))
+        case .preconditioned:
+          LevelState(
+            optimizer: OracleOptimizer(.preconditioned(alpha: momentum, beta2: 0.999, eps: 1e-8)))
         }
       }
     }

@@ -41,7 +41,7 @@ package protocol Optimizer: Sendable {
 }
 
 extension Optimizer {
-  /// All of part 1 start from zero.
+  /// They all start from zero.
   package func initial(_ state: Floats, stride: Int, parameters w: Floats, count: Int) {
     for slot in slots.indices { (state + slot * stride).fill(0, count: count) }
   }
@@ -51,25 +51,27 @@ extension Optimizer {
 /// own (SPEC 4).
 package struct OptimizerSettings: Equatable, Sendable {
   package enum Name: String, CaseIterable, Sendable {
-    case sgd, momentum, adamw
+    case sgd, momentum, nesterov, adagrad, adam, adamw
+    case preconditionedMomentum = "preconditioned-momentum"
   }
 
   package var name: Name
-  /// β₁, β₂ and ε of `adamw`.
+  /// β₁ and β₂ of `adam` and `adamw`; β₂ of `preconditioned-momentum`.
   package var beta1: Double
   package var beta2: Double
+  /// Beside the root of the second moment.
   package var eps: Double
-  /// μ of `momentum`.
+  /// μ of `momentum` and `nesterov`, α of `preconditioned-momentum`.
   package var momentum: Double
 
   package init(
-    _ name: Name, beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8,
+    _ name: Name, beta1: Double = 0.9, beta2: Double = 0.999, eps: Double? = nil,
     momentum: Double = 0.9
   ) {
     self.name = name
     self.beta1 = beta1
     self.beta2 = beta2
-    self.eps = eps
+    self.eps = eps ?? (name == .adagrad ? 1e-10 : 1e-8)
     self.momentum = momentum
   }
 
@@ -77,7 +79,11 @@ package struct OptimizerSettings: Equatable, Sendable {
     switch name {
     case .sgd: SGD()
     case .momentum: Momentum(momentum: momentum)
-    case .adamw: AdamW(beta1: beta1, beta2: beta2, eps: eps)
+    case .nesterov: Momentum(momentum: momentum, nesterov: true)
+    case .adagrad: Adagrad(eps: eps)
+    case .adam, .adamw: AdamW(beta1: beta1, beta2: beta2, eps: eps)
+    case .preconditionedMomentum:
+      PreconditionedMomentum(momentum: momentum, beta2: beta2, eps: eps)
     }
   }
 }
