@@ -26,6 +26,7 @@ package struct KernelSet: Sendable {
   package let swigluBackward: @Sendable (Floats, Floats, Floats, Floats, Floats, Int) -> Void
   package let geluForward: @Sendable (Floats, Floats, Int) -> Void
   package let geluBackward: @Sendable (Floats, Floats, Floats, Int) -> Void
+  package let tanh: @Sendable (Floats, Int) -> Void
   package let crossEntropyForward: @Sendable (Floats, Floats, Floats, Tokens, Int, Int) -> Void
   package let crossEntropyBackward: @Sendable (Floats, Floats, Floats, Tokens, Floats, Int, Int) -> Void
   package let embeddingForward: @Sendable (Floats, Floats, Tokens, Int, Int) -> Void
@@ -95,6 +96,7 @@ package struct KernelSet: Sendable {
       swigluBackward: NestedKernels.swigluBackward,
       geluForward: NestedKernels.geluForward,
       geluBackward: NestedKernels.geluBackward,
+      tanh: NestedKernels.tanhInPlace,
       crossEntropyForward: NestedKernels.crossEntropyForward,
       crossEntropyBackward: NestedKernels.crossEntropyBackward,
       embeddingForward: NestedKernels.embeddingForward,
@@ -164,6 +166,7 @@ package struct KernelSet: Sendable {
       swigluBackward: NestedKernelsV4.swigluBackward,
       geluForward: NestedKernelsV4.geluForward,
       geluBackward: NestedKernelsV4.geluBackward,
+      tanh: NestedKernelsV4.tanhInPlace,
       crossEntropyForward: NestedKernelsV4.crossEntropyForward,
       crossEntropyBackward: NestedKernelsV4.crossEntropyBackward,
       embeddingForward: NestedKernelsV4.embeddingForward,

@@ -32,6 +32,13 @@ extension TrainerOptions {
         "momentum": {
           "type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.9,
           "description": "Decay of the buffer of momentum and its kin." },
+        "slow": {
+          "type": "object", "additionalProperties": false,
+          "description": "The slow memory of m3: decay, weight, and optimizer steps of its period.",
+          "properties": {
+            "beta": { "type": "number", "minimum": 0, "exclusiveMaximum": 1, "default": 0.9 },
+            "weight": { "type": "number", "minimum": 0, "default": 1.0 },
+            "period": { "type": "integer", "minimum": 1, "default": 100 } } },
         "clip": {
           "type": "number", "minimum": 0, "default": 1.0,
           "description": "Bound of the gradient's norm over the parameters that step; 0 = none." },
@@ -62,7 +69,12 @@ extension TrainerOptions {
                 "type": "string", "minLength": 1,
                 "description": "* stands for any characters, ? for one: blocks.*.cms.*" },
               "lr": { "type": "number", "minimum": 0 },
-              "weight_decay": { "type": "number", "minimum": 0 } } } } }
+              "weight_decay": { "type": "number", "minimum": 0 },
+              "betas": {
+                "type": "array", "minItems": 2, "maxItems": 2,
+                "items": { "type": "number", "minimum": 0, "exclusiveMaximum": 1 } },
+              "eps": { "type": "number", "exclusiveMinimum": 0 },
+              "momentum": { "type": "number", "minimum": 0, "exclusiveMaximum": 1 } } } } }
     }
     """
 }

@@ -10,6 +10,11 @@ package struct OracleOptions: Sendable {
   package enum LevelRule: String, Sendable, CaseIterable {
     case sgd, momentum, nesterov, adagrad, adam, adamw
     case preconditioned = "preconditioned-momentum"
+    case muon
+    case deltaMomentum = "delta-momentum"
+    case deepMomentum = "dmgd"
+    case m3
+    case m3Literal = "m3-literal"
   }
 
   package struct Level: Sendable {
