@@ -628,7 +628,9 @@ nested_model_forward(const nested_model *model, const nested_batch *batch,
  *  (E_EXISTS).  options: JSON, NULL or empty = {}.  Keys, with their defaults:
  *    {"optimizer":"adamw","lr":3e-3,"betas":[0.9,0.95],"eps":1e-8,
  *     "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
- *     "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1}}
+ *     "slow":{"beta":0.9,"weight":1.0,"period":100},
+ *     "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1,
+ *                 "decay":200}}
  *  Errors as for nested_config_from_json().  [serial] on the model */
 NESTED_API NESTED_CHECK nested_status
 nested_trainer_create(nested_model *model, const char *options, size_t length,

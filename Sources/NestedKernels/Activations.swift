@@ -79,3 +79,14 @@ func geluCurvature(_ x: Floats, _ a: Floats, _ y: Floats, _ n: Int) {
     i += 16
   }
 }
+
+/// x ← tanh(x) = 1 - 2 / (1 + e^2x). The absolute error is a rounding of 1.
+package func tanhInPlace(_ x: Floats, _ n: Int) {
+  var i = 0
+  while i < n {
+    let count = min(16, n - i)
+    let v = x.load(i, count)
+    x.store(splat(1) - splat(2) / (splat(1) + exp16(v + v)), i, count)
+    i += 16
+  }
+}

@@ -1,5 +1,6 @@
 package import NestedBase
 internal import NestedCheckpoint
+internal import NestedLearning
 
 extension ModelConfiguration {
   /// The rules that concern several keys, then what this build has. Throws `.config` or
@@ -69,7 +70,7 @@ extension ModelConfiguration {
     }
     for (i, level) in cms.levels.enumerated() {
       let place = "/cms/levels/\(i)"
-      guard [.sgd, .momentum, .adamw].contains(level.optimizer) else {
+      guard OptimizerSettings.Name(rawValue: level.optimizer.rawValue) != nil else {
         throw ConfigurationError.unsupported(
           "optimizer \(level.optimizer.rawValue) in a level", "\(place)/optimizer")
       }

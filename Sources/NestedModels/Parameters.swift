@@ -1,4 +1,5 @@
 package import NestedBase
+package import NestedLearning
 package import NestedTensor
 
 /// A model's weights as tensors, by index in its `ParameterLayout`: what a forward pass reads.
@@ -31,5 +32,14 @@ extension ParameterEntry {
   /// Whether `Engine.linear` multiplies by it, so that keeping its panels saves work.
   var isLinear: Bool {
     shape.count == 2 && shape[1] > 4 && name.hasSuffix(".weight")
+  }
+
+  /// As optimizers see it. Hidden (SPEC 4, muon): all of two or more dimensions but embed, head and convolutions.
+  package var form: ParameterForm {
+    guard shape.count >= 2 else { return ParameterForm(rows: 1, columns: count, isHidden: false) }
+    let rows = shape[shape.count - 2], columns = shape[shape.count - 1]
+    return ParameterForm(
+      matrices: count / (rows * columns), rows: rows, columns: columns,
+      isHidden: name != "embed.weight" && name != "head.weight" && !name.hasSuffix("_conv.weight"))
   }
 }

@@ -26,6 +26,7 @@ package struct KernelSet: Sendable {
   package let swigluBackward: @Sendable (Floats, Floats, Floats, Floats, Floats, Int) -> Void
   package let geluForward: @Sendable (Floats, Floats, Int) -> Void
   package let geluBackward: @Sendable (Floats, Floats, Floats, Int) -> Void
+  package let tanh: @Sendable (Floats, Int) -> Void
   package let crossEntropyForward: @Sendable (Floats, Floats, Floats, Tokens, Int, Int) -> Void
   package let crossEntropyBackward: @Sendable (Floats, Floats, Floats, Tokens, Floats, Int, Int) -> Void
   package let embeddingForward: @Sendable (Floats, Floats, Tokens, Int, Int) -> Void
@@ -53,7 +54,12 @@ package struct KernelSet: Sendable {
   package let adamW: @Sendable (
     Floats, Floats, Floats, Floats, Int, Double, Double, Double, Double, Double, Double, Double, Double
   ) -> Void
-  package let sgdMomentum: @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double, Bool) -> Void
+  package let sgdMomentum:
+    @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double, Bool, Bool) -> Void
+  package let adagrad: @Sendable (Floats, Floats, Floats, Int, Double, Double, Double, Double) -> Void
+  package let preconditionedMomentum: @Sendable (
+    Floats, Floats, Floats, Floats, Int, Double, Double, Double, Double, Double, Double, Double
+  ) -> Void
   package let scanForward: @Sendable (ScanSpec, ScanForwardArguments) -> Void
   package let scanForwardScratch: @Sendable (ScanSpec) -> Int
   package let scanBackward: @Sendable (ScanSpec, ScanBackwardArguments) -> Void
@@ -94,6 +100,7 @@ package struct KernelSet: Sendable {
       swigluBackward: NestedKernels.swigluBackward,
       geluForward: NestedKernels.geluForward,
       geluBackward: NestedKernels.geluBackward,
+      tanh: NestedKernels.tanhInPlace,
       crossEntropyForward: NestedKernels.crossEntropyForward,
       crossEntropyBackward: NestedKernels.crossEntropyBackward,
       embeddingForward: NestedKernels.embeddingForward,
@@ -120,6 +127,8 @@ package struct KernelSet: Sendable {
       allFinite: NestedKernels.allFinite,
       adamW: NestedKernels.adamW,
       sgdMomentum: NestedKernels.sgdMomentum,
+      adagrad: NestedKernels.adagrad,
+      preconditionedMomentum: NestedKernels.preconditionedMomentum,
       scanForward: { spec, x in
         NestedKernels.scanForward(
           spec, o: x.o, state: x.state,
@@ -164,6 +173,7 @@ package struct KernelSet: Sendable {
       swigluBackward: NestedKernelsV4.swigluBackward,
       geluForward: NestedKernelsV4.geluForward,
       geluBackward: NestedKernelsV4.geluBackward,
+      tanh: NestedKernelsV4.tanhInPlace,
       crossEntropyForward: NestedKernelsV4.crossEntropyForward,
       crossEntropyBackward: NestedKernelsV4.crossEntropyBackward,
       embeddingForward: NestedKernelsV4.embeddingForward,
@@ -190,6 +200,8 @@ package struct KernelSet: Sendable {
       allFinite: NestedKernelsV4.allFinite,
       adamW: NestedKernelsV4.adamW,
       sgdMomentum: NestedKernelsV4.sgdMomentum,
+      adagrad: NestedKernelsV4.adagrad,
+      preconditionedMomentum: NestedKernelsV4.preconditionedMomentum,
       scanForward: { spec, x in
         NestedKernelsV4.scanForward(
           spec, o: x.o, state: x.state,

@@ -1,3 +1,4 @@
+import NestedBase
 import NestedLearning
 import NestedModels
 
@@ -10,6 +11,29 @@ struct LevelSlot: Sendable {
   let learningRate: Double
   let clip: Double
   let optimizer: any Optimizer
+  /// Its parameters, with their places in the level.
+  let parts: [(offset: Int, count: Int, form: ParameterForm)]
+  /// Floats that the optimizer's matrices need beside the state.
+  let scratch: Int
+
+  /// One update of all parameters, at w, state and g of the level.
+  func update(_ w: Floats, _ state: Floats, _ g: Floats, step: UpdateStep, bench: Workbench) {
+    for part in parts {
+      if !optimizer.takesMatrices(part.form) {
+        optimizer.update(
+          w + part.offset, state + part.offset, stride: count, g + part.offset, count: part.count,
+          step: step, kernels: bench.kernels)
+        continue
+      }
+      let (rows, columns) = (part.form.rows, part.form.columns)
+      for i in 0..<part.form.matrices {
+        let at = part.offset + i * rows * columns
+        optimizer.updateMatrix(
+          w + at, state + at, stride: count, g + at, rows: rows, columns: columns, step: step,
+          bench: bench)
+      }
+    }
+  }
 }
 
 /// All levels of a model, block by block, fastest first; and the stream's segments.
@@ -32,12 +56,20 @@ struct LevelTable: Sendable {
         let first = own.first ?? 0
         let settings = OptimizerSettings(
           OptimizerSettings.Name(rawValue: level.optimizer.rawValue) ?? .sgd)
+        let optimizer = settings.make()
+        let start = layout.entries[first].offset
+        let parts = own.map {
+          (offset: layout.entries[$0].offset - start, count: layout.entries[$0].count, form: layout.entries[$0].form)
+        }
         slots.append(
           LevelSlot(
             layer: layer, level: l, entries: first..<first + own.count,
             offset: layout.entries[first].offset, count: own.reduce(0) { $0 + layout.entries[$1].count },
             period: level.chunk, learningRate: Double(level.lr), clip: Double(level.clip),
-            optimizer: settings.make()))
+            optimizer: optimizer, parts: parts,
+            scratch: parts.reduce(0) {
+              max($0, optimizer.matrixScratch(rows: $1.form.rows, columns: $1.form.columns))
+            }))
       }
     }
     self.slots = slots

@@ -71,14 +71,16 @@ extension Session {
     let engine = try model.runtime.checkOut()
     defer { model.runtime.checkIn(engine) }
     let before = try engine.memory.take(slot.count)
+    let scratch = try engine.memory.take(slot.scratch)
     before.floats.copy(from: online.floats, count: slot.count)
     state.levels[index].steps += 1
-    slot.optimizer.update(
-      online.floats, optimizer.floats, stride: slot.count, pending.floats, count: slot.count,
+    slot.update(
+      online.floats, optimizer.floats, pending.floats,
       step: UpdateStep(
         number: state.levels[index].steps,
         learningRate: slot.learningRate * state.levels[index].learningRateScale,
-        gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)), kernels: kernels)
+        gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)),
+      bench: Workbench(kernels: kernels, threads: engine.threads, scratch: scratch.floats))
     kernels.axpy(before.floats, online.floats, -1, slot.count)
     state.levels[index].lastUpdateNorm = kernels.sumOfSquares(before.floats, slot.count).squareRoot()
     state.levels[index].lastGradientNorm = norm

@@ -83,6 +83,8 @@ extension Trainer {
     gradientStorage = restored.gradient
     pending = restored.pending
     state = restored.state
+    matrixScratch = restored.matrixScratch
+    matrixPartials = DoubleBuffer(count: plan.matrices.count)
     isGradientLent = restored.isGradientLent
     targets[0] = restored.targets
   }
@@ -96,6 +98,7 @@ extension Trainer {
     let gradient: Storage
     let pending: Storage
     let state: Storage
+    let matrixScratch: Storage
     let isGradientLent: Bool
     let targets: Double
 
@@ -139,6 +142,7 @@ extension Trainer {
       gradient = try Storage(count: count, budget: budget)
       pending = try Storage(count: plan.pendingCount, budget: budget)
       state = try Storage(count: optimizer.slots.count * count, budget: budget)
+      matrixScratch = try Storage(count: plan.scratchCount, budget: budget)
       for (index, slot) in optimizer.slots.enumerated() {
         let record = try file.record(named: Key.slot(slot), shape: [count])
         try file.readFloats(record, into: state.floats + index * count)

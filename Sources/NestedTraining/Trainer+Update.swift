@@ -87,6 +87,22 @@ extension Trainer {
     return stepping.squareRoot()
   }
 
+  /// What an update of these parameters needs to know, or nil when their level is not due. The counters are those before
+  /// the step.
+  private func updateStep(
+    _ run: UpdatePlan.Run, _ count: Double, _ clip: Double, _ learningRate: Double
+  ) -> UpdateStep? {
+    let clock = counters.clock
+    if run.level >= 0 && !clock.isDue(run.level, adding: count) { return nil }
+    let targets = run.level >= 0 ? clock.targets[run.level] + count : count
+    // Groups keep their ratio to the base rate under schedule and override alike.
+    let factor = options.lr > 0 ? learningRate / options.lr : 1
+    return UpdateStep(
+      number: run.level >= 0 ? clock.steps[run.level] + 1 : counters.step + 1,
+      learningRate: run.lr == options.lr ? learningRate : run.lr * factor,
+      weightDecay: run.weightDecay, gradientScale: clip / targets)
+  }
+
   /// The update itself, in place; what is not due moves to `pending`. Returns the norm of the
   /// change.
   private func move(_ w: Floats, _ count: Double, _ clip: Double, _ learningRate: Double) -> Double
@@ -94,39 +110,58 @@ extension Trainer {
     let clocks = 1 + counters.clock.periods.count
     let (kernels, candidate, state) = (model.runtime.kernels, candidateStorage.floats, state.floats)
     let (pending, scratch, stateStride) = (pending.floats, scratch.floats, gradientCount)
-    let (plan, clock, partials) = (plan, counters.clock, partials)
-    let (optimizer, step) = (optimizer, counters.step)
-    // Groups keep their ratio to the base rate under schedule and override alike.
-    let factor = options.lr > 0 ? learningRate / options.lr : 1
-    let base = options.lr
+    let (plan, partials) = (plan, partials)
+    let steps = plan.runs.map { updateStep($0, count, clip, learningRate) }
     partials.fill(0)
     forEachBlock { (block, lane) in
       let run = plan.runs[block.run]
       let g = candidate + block.offset
-      if run.pending >= 0 {
-        let waiting = pending + (run.pending + block.offset - run.offset)
-        if !clock.isDue(run.level, adding: count) {
-          kernels.add(waiting, waiting, g, block.count)
-          return
-        }
-        waiting.fill(0, count: block.count)
+      let waiting = pending + (run.pending + block.offset - run.offset)
+      guard let now = steps[block.run] else {
+        kernels.add(waiting, waiting, g, block.count)
+        return
       }
-      let targets = run.level >= 0 ? clock.targets[run.level] + count : count
-      let now = UpdateStep(
-        number: run.level >= 0 ? clock.steps[run.level] + 1 : step + 1,
-        learningRate: run.lr == base ? learningRate : run.lr * factor,
-        weightDecay: run.weightDecay, gradientScale: clip / targets)
+      if run.pending >= 0 { waiting.fill(0, count: block.count) }
+      if run.byMatrix { return }
       let before = scratch + lane * UpdatePlan.blockSize
       let weights = w + block.offset
       before.copy(from: weights, count: block.count)
-      optimizer.update(
+      plan.optimizers[run.optimizer].update(
         weights, state + block.offset, stride: stateStride, g, count: block.count, step: now,
         kernels: kernels)
       kernels.axpy(before, weights, -1, block.count)  // -Δw
       partials[lane * clocks] += kernels.sumOfSquares(before, block.count)
     }
-    var sum = 0.0
+    var sum = moveMatrices(w, steps)
     for lane in 0..<UpdatePlan.lanes { sum += partials[lane * clocks] }
     return sum.squareRoot()
+  }
+
+  /// The matrices that are updated as wholes: small ones side by side, then large ones with all threads. Returns the sum of
+  /// the squares of the change.
+  private func moveMatrices(_ w: Floats, _ steps: [UpdateStep?]) -> Double {
+    let (kernels, threads) = (model.runtime.kernels, model.runtime.threads)
+    let (candidate, state, stride) = (candidateStorage.floats, state.floats, gradientCount)
+    let (plan, scratch, partials) = (plan, matrixScratch.floats, matrixPartials)
+    func move(_ index: Int, _ room: Floats) {
+      let matrix = plan.matrices[index]
+      partials[index] = 0
+      guard let now = steps[matrix.run] else { return }
+      let weights = w + matrix.offset, before = room
+      before.copy(from: weights, count: matrix.count)
+      plan.optimizers[plan.runs[matrix.run].optimizer].updateMatrix(
+        weights, state + matrix.offset, stride: stride, candidate + matrix.offset,
+        rows: matrix.rows, columns: matrix.columns, step: now,
+        bench: Workbench(kernels: kernels, threads: threads, scratch: room + matrix.count))
+      kernels.axpy(before, weights, -1, matrix.count)  // -Δw
+      partials[index] = kernels.sumOfSquares(before, matrix.count)
+    }
+    threads.parallel(min(UpdatePlan.matrixLanes, plan.smallCount)) { lane in
+      for index in Swift.stride(from: lane, to: plan.smallCount, by: UpdatePlan.matrixLanes) {
+        move(index, scratch + lane * plan.matrixScratch)
+      }
+    }
+    for index in plan.smallCount..<plan.matrices.count { move(index, scratch) }
+    return plan.matrices.indices.reduce(0) { $0 + partials[$1] }
   }
 }

@@ -62,6 +62,9 @@ package final class Trainer {
   var pending: Storage  // [plan.pendingCount]
   var state: Storage  // [slots, N]
   let scratch: Storage  // [lanes, blockSize]
+  var matrixScratch: Storage  // [plan.scratchCount]
+  /// Σ Δw² of every matrix that is updated as a whole.
+  var matrixPartials: DoubleBuffer  // [plan.matrices]
   /// Partial sums by lane, and by clock in a lane: level + 1, 0 = parameters without a level.
   let partials: DoubleBuffer  // [lanes, 1 + levels]
   /// Targets behind `gradient`.
@@ -102,6 +105,8 @@ package final class Trainer {
     pending = try Storage(count: plan.pendingCount, budget: budget)
     state = try Storage(count: optimizer.slots.count * count, budget: budget)
     scratch = try Storage(count: UpdatePlan.lanes * UpdatePlan.blockSize, budget: budget)
+    matrixScratch = try Storage(count: plan.scratchCount, budget: budget)
+    matrixPartials = DoubleBuffer(count: plan.matrices.count)
     partials = DoubleBuffer(count: UpdatePlan.lanes * (1 + periods.count))
     pending.floats.fill(0, count: plan.pendingCount)
     zero()

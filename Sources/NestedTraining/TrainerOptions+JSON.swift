@@ -18,15 +18,20 @@ extension TrainerOptions {
       case "optimizer":
         optimizer.name = try Self.choice(value, place, of: OptimizerSettings.Name.allCases)
       case "lr": lr = try Self.number(value, place)
-      case "betas":
-        guard case .array(let items) = value, items.count == 2 else {
-          throw Self.wrong(value, place, "two numbers")
-        }
-        optimizer.beta1 = try Self.number(items[0], "/betas/0")
-        optimizer.beta2 = try Self.number(items[1], "/betas/1")
+      case "betas": (optimizer.beta1, optimizer.beta2) = try Self.pair(value, place)
       case "eps": optimizer.eps = try Self.number(value, place)
       case "weight_decay": weightDecay = try Self.number(value, place)
       case "momentum": optimizer.momentum = try Self.number(value, place)
+      case "slow":
+        for (key, value) in try Self.members(value, place) {
+          let place = JSONPointer.appending(key, to: place)
+          switch key {
+          case "beta": optimizer.slowBeta = try Self.number(value, place)
+          case "weight": optimizer.slowWeight = try Self.number(value, place)
+          case "period": optimizer.slowPeriod = try Self.integer(value, place)
+          default: throw Self.unknown(place)
+          }
+        }
       case "clip": clip = try Self.number(value, place)
       case "schedule": schedule = try Self.schedule(value, place)
       case "accumulate": accumulate = try Self.integer(value, place)
@@ -47,6 +52,7 @@ extension TrainerOptions {
       JSONMember("type", .string(schedule.kind.rawValue)),
       JSONMember("warmup", .int(schedule.warmup)),
       JSONMember("total", .int(schedule.total)), JSONMember("floor", .double(schedule.floor)),
+      JSONMember("decay", .int(schedule.decay)),
     ])
     let groups = groups.map { group in
       var members = [JSONMember("pattern", .string(group.pattern))]
@@ -54,13 +60,23 @@ extension TrainerOptions {
       if let decay = group.weightDecay {
         members.append(JSONMember("weight_decay", .double(decay)))
       }
+      if let beta1 = group.beta1, let beta2 = group.beta2 {
+        members.append(JSONMember("betas", .array([.double(beta1), .double(beta2)])))
+      }
+      if let eps = group.eps { members.append(JSONMember("eps", .double(eps))) }
+      if let momentum = group.momentum { members.append(JSONMember("momentum", .double(momentum))) }
       return JSONValue.object(members)
     }
+    let slow = JSONValue.object([
+      JSONMember("beta", .double(optimizer.slowBeta)),
+      JSONMember("weight", .double(optimizer.slowWeight)),
+      JSONMember("period", .int(optimizer.slowPeriod)),
+    ])
     return JSONValue.object([
       JSONMember("optimizer", .string(optimizer.name.rawValue)), JSONMember("lr", .double(lr)),
       JSONMember("betas", .array([.double(optimizer.beta1), .double(optimizer.beta2)])),
       JSONMember("eps", .double(optimizer.eps)), JSONMember("weight_decay", .double(weightDecay)),
-      JSONMember("momentum", .double(optimizer.momentum)), JSONMember("clip", .double(clip)),
+      JSONMember("momentum", .double(optimizer.momentum)), JSONMember("slow", slow), JSONMember("clip", .double(clip)),
       JSONMember("schedule", schedule), JSONMember("accumulate", .int(accumulate)),
       JSONMember("seed", .int(Int(seed))), JSONMember("groups", .array(groups)),
     ]).serialize(sorted: true)
@@ -76,6 +92,7 @@ extension TrainerOptions {
       case "warmup": schedule.warmup = try integer(value, place)
       case "total": schedule.total = try integer(value, place)
       case "floor": schedule.floor = try number(value, place)
+      case "decay": schedule.decay = try integer(value, place)
       default: throw unknown(place)
       }
     }
@@ -96,6 +113,9 @@ extension TrainerOptions {
           group.pattern = text
         case "lr": group.lr = try number(value, place)
         case "weight_decay": group.weightDecay = try number(value, place)
+        case "betas": (group.beta1, group.beta2) = try pair(value, place)
+        case "eps": group.eps = try number(value, place)
+        case "momentum": group.momentum = try number(value, place)
         default: throw unknown(place)
         }
       }
@@ -117,6 +137,15 @@ extension TrainerOptions {
     case .double(let number): return number
     default: throw wrong(value, place, "a number")
     }
+  }
+
+  private static func pair(
+    _ value: JSONValue, _ place: String
+  ) throws(NestedError) -> (Double, Double) {
+    guard case .array(let items) = value, items.count == 2 else {
+      throw wrong(value, place, "two numbers")
+    }
+    return (try number(items[0], place + "/0"), try number(items[1], place + "/1"))
   }
 
   private static func integer(_ value: JSONValue, _ place: String) throws(NestedError) -> Int {

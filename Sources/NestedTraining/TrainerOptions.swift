@@ -12,6 +12,10 @@ package struct TrainerOptions: Equatable, Sendable {
     package var pattern: String
     package var lr: Double?
     package var weightDecay: Double?
+    package var beta1: Double?
+    package var beta2: Double?
+    package var eps: Double?
+    package var momentum: Double?
   }
 
   package var optimizer = OptimizerSettings(.adamw, beta1: 0.9, beta2: 0.95)
@@ -28,14 +32,20 @@ package struct TrainerOptions: Equatable, Sendable {
 
   package init() {}
 
-  /// The learning rate and weight decay of a parameter before schedule and exemption.
-  package func rates(of name: String) -> (lr: Double, weightDecay: Double) {
-    var rates = (lr: lr, weightDecay: weightDecay)
+  /// Learning rate, weight decay and the optimizer's numbers for a parameter, before schedule and exemption.
+  package func settings(
+    of name: String
+  ) -> (lr: Double, weightDecay: Double, optimizer: OptimizerSettings) {
+    var own = (lr: lr, weightDecay: weightDecay, optimizer: optimizer)
     for group in groups where Self.matches(name, group.pattern) {
-      rates.lr = group.lr ?? rates.lr
-      rates.weightDecay = group.weightDecay ?? rates.weightDecay
+      own.lr = group.lr ?? own.lr
+      own.weightDecay = group.weightDecay ?? own.weightDecay
+      own.optimizer.beta1 = group.beta1 ?? own.optimizer.beta1
+      own.optimizer.beta2 = group.beta2 ?? own.optimizer.beta2
+      own.optimizer.eps = group.eps ?? own.optimizer.eps
+      own.optimizer.momentum = group.momentum ?? own.optimizer.momentum
     }
-    return rates
+    return own
   }
 
   /// Glob over bytes. After a mismatch only the last star has to give way, which keeps this linear
@@ -74,12 +84,16 @@ package struct TrainerOptions: Equatable, Sendable {
       }
     }
     try require(lr >= 0 && lr.isFinite, "/lr", "a learning rate of 0 or more")
-    try require(optimizer.beta1 >= 0 && optimizer.beta1 < 1, "/betas/0", "a number in [0, 1)")
-    try require(optimizer.beta2 >= 0 && optimizer.beta2 < 1, "/betas/1", "a number in [0, 1)")
+    try require(Self.isFraction(optimizer.beta1), "/betas/0", "a number in [0, 1)")
+    try require(Self.isFraction(optimizer.beta2), "/betas/1", "a number in [0, 1)")
     try require(optimizer.eps > 0 && optimizer.eps.isFinite, "/eps", "a number above 0")
-    try require(weightDecay >= 0 && weightDecay.isFinite, "/weight_decay", "a number of 0 or more")
+    try require(Self.isFraction(optimizer.slowBeta), "/slow/beta", "a number in [0, 1)")
     try require(
-      optimizer.momentum >= 0 && optimizer.momentum < 1, "/momentum", "a number in [0, 1)")
+      optimizer.slowWeight >= 0 && optimizer.slowWeight.isFinite, "/slow/weight",
+      "a number of 0 or more")
+    try require(optimizer.slowPeriod >= 1, "/slow/period", "1 or more steps")
+    try require(weightDecay >= 0 && weightDecay.isFinite, "/weight_decay", "a number of 0 or more")
+    try require(Self.isFraction(optimizer.momentum), "/momentum", "a number in [0, 1)")
     try require(clip >= 0 && clip.isFinite, "/clip", "a norm of 0 (no clipping) or more")
     try require(accumulate >= 1, "/accumulate", "1 or more batches")
     try schedule.validate(place: "/schedule")
@@ -93,6 +107,16 @@ package struct TrainerOptions: Equatable, Sendable {
       if let decay = group.weightDecay {
         try require(decay >= 0 && decay.isFinite, place + "/weight_decay", "a number of 0 or more")
       }
+      for (value, key) in [
+        (group.beta1, "/betas/0"), (group.beta2, "/betas/1"), (group.momentum, "/momentum"),
+      ] {
+        if let value { try require(Self.isFraction(value), place + key, "a number in [0, 1)") }
+      }
+      if let eps = group.eps {
+        try require(eps > 0 && eps.isFinite, place + "/eps", "a number above 0")
+      }
     }
   }
+
+  private static func isFraction(_ value: Double) -> Bool { value >= 0 && value < 1 }
 }

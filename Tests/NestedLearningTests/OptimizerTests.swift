@@ -39,6 +39,15 @@ import Testing
     var initial: [Double]  // [N]
     var gradients: [[Double]]  // [steps, N]
     var cases: [Case]
+    var muon: [MuonCase]
+  }
+
+  /// Keller Jordan's published step, in float64.
+  struct MuonCase: Sendable, Decodable, CustomTestStringConvertible {
+    var heads: Int, rows: Int, columns: Int
+    var momentum: Double, lr: Double, decay: Double
+    var initial: [Double], gradients: [[Double]], weights: [Double], buffer: [Double]
+    var testDescription: String { "[\(heads), \(rows), \(columns)], momentum \(momentum), decay \(decay)" }
   }
 
   static let fixture: Fixture? = try? load()
@@ -94,9 +103,11 @@ import Testing
 
   /// The cases above are arguments: without this an unreadable fixture would pass as no case at
   /// all.
-  @Test func theFixtureHoldsEveryOptimizer() throws {
-    let names = try Self.load().cases.map(\.name)
-    #expect(Set(names) == Set(OptimizerSettings.Name.allCases.map(\.rawValue)))
+  @Test func theFixtureHoldsEveryOptimizerOfPyTorch() throws {
+    let fixture = try Self.load()
+    #expect(
+      Set(fixture.cases.map(\.name)) == ["sgd", "momentum", "nesterov", "adagrad", "adam", "adamw"])
+    #expect(fixture.muon.count == 4)
   }
 
   @Test func cuttingDoesNotChangeABit() throws {
@@ -105,6 +116,7 @@ import Testing
     let count = fixture.initial.count
     for name in OptimizerSettings.Name.allCases {
       let optimizer = OptimizerSettings(name).make()
+      if optimizer.takesMatrices(ParameterForm(rows: 1, columns: count, isHidden: false)) { continue }
       var results: [[Float]] = []
       for pieces in [[0..<count], [0..<1, 1..<17, 17..<count]] {
         let weights = Buffer(fixture.initial)
@@ -122,6 +134,29 @@ import Testing
       }
       #expect(results[0].map(\.bitPattern) == results[1].map(\.bitPattern), "\(name)")
     }
+  }
+
+  @Test(arguments: OptimizerTests.fixture?.muon ?? [])
+  func muonIsItsAuthorsStep(test: MuonCase) throws {
+    let kernels = try #require(KernelSet.current)
+    let optimizer = OptimizerSettings(.muon, momentum: test.momentum).make()
+    let (size, count) = (test.rows * test.columns, test.initial.count)
+    let weights = Buffer(test.initial)
+    let state = Buffer([Double](repeating: 0, count: 2 * count))
+    let scratch = Buffer(
+      [Double](repeating: .nan, count: optimizer.matrixScratch(rows: test.rows, columns: test.columns)))
+    for (index, gradient) in test.gradients.enumerated() {
+      let g = Buffer(gradient)
+      for head in 0..<test.heads {
+        optimizer.updateMatrix(
+          weights.floats + head * size, state.floats + head * size, stride: count,
+          g.floats + head * size, rows: test.rows, columns: test.columns,
+          step: UpdateStep(number: index + 1, learningRate: test.lr, weightDecay: test.decay),
+          bench: Workbench(kernels: kernels, threads: nil, scratch: scratch.floats))
+      }
+    }
+    #expect(relativeError(weights.values, test.weights) < 1e-6)
+    #expect(relativeError(Array(state.values.prefix(count)), test.buffer) < 1e-6)
   }
 
   @Test func clippingOnlyShortens() {

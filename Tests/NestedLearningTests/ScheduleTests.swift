@@ -35,7 +35,21 @@ import Testing
     #expect(schedule.factor(after: 10) == 0.2)
   }
 
+  @Test func warmupStableDecayHasThreeStraightParts() {
+    let schedule = Schedule(kind: .wsd, warmup: 4, total: 20, floor: 0.2, decay: 8)
+    #expect((0..<5).map { schedule.factor(after: $0) } == [0.25, 0.5, 0.75, 1, 1])
+    for step in 4...12 { #expect(schedule.factor(after: step) == 1) }
+    #expect(abs(schedule.factor(after: 14) - 0.8) < 1e-12)
+    #expect(abs(schedule.factor(after: 16) - 0.6) < 1e-12)
+    #expect(abs(schedule.factor(after: 19) - 0.3) < 1e-12)
+    for step in [20, 21, 999] { #expect(schedule.factor(after: step) == 0.2) }
+    // Without a decay it drops at the end; one longer than the whole falls from the start.
+    #expect(Schedule(kind: .wsd, warmup: 0, total: 5, floor: 0, decay: 0).factor(after: 4) == 1)
+    #expect(Schedule(kind: .wsd, warmup: 0, total: 5, floor: 0, decay: 10).factor(after: 0) == 0.5)
+  }
+
   @Test(arguments: [
+    (Schedule(decay: -1), "/schedule/decay"),
     (Schedule(warmup: -1), "/schedule/warmup"), (Schedule(total: 0), "/schedule/total"),
     (Schedule(floor: 1.5), "/schedule/floor"), (Schedule(floor: .nan), "/schedule/floor"),
   ])

@@ -68,6 +68,29 @@ import Testing
     }
   }
 
+  /// The cut, the threads, and a file in the middle, for every optimizer that a level may name.
+  @Test(arguments: OracleOptions.LevelRule.allCases)
+  func theCutAndAFileDoNotMatterForAnyOptimizer(rule: OracleOptions.LevelRule) throws {
+    var o = options()
+    for l in 0..<3 {
+      o.levels[l].optimizer = rule
+      o.levels[l].lr = rule == .m3Literal ? 1e-6 : 0.001
+    }
+    let tokens = tokens(251)
+    let whole = try Session(model: model(o), learn: .on, seed: 0)
+    let all = bits(try whole.read(tokens))
+    let threaded = try model(o, threads: 3)
+    let first = try Session(model: threaded, learn: .on, seed: 0)
+    var got = bits(try first.read(Array(tokens[..<130]), pieces: [7, 1, 25]))
+    let second = try Session(model: threaded, learn: .memory, seed: 1)
+    try second.restore(SessionState(model: threaded, bytes: first.snapshot().bytes()))
+    got += bits(try second.read(Array(tokens[130...]), pieces: [50, 3]))
+    #expect(got == all)
+    #expect(try second.online == whole.online)
+    #expect(try second.state(bytes: ()) == whole.state(bytes: ()))
+    #expect(whole.updates == 2 * (15 + 5 + 2))
+  }
+
   /// Memory refused at the k-th allocation, for every k: the session stands at a committed piece, and goes on with
   /// the bits of a session that was never refused.
   @Test(arguments: [LearnMode.on, .memory])

@@ -14,7 +14,11 @@ import Testing
     let count: Int
     var description: String { "\(name), \(count) tokens" }
 
-    init(_ name: String, _ count: Int, _ change: (inout OracleOptions) -> Void) {
+    let looser: Double
+
+    init(
+      _ name: String, _ count: Int, looser: Double = 1, _ change: (inout OracleOptions) -> Void
+    ) {
       var o = OracleOptions()
       (o.vocab, o.layers, o.heads, o.headDim, o.etaMax) = (13, 2, 2, 8, 0.5)
       o.levels = [
@@ -24,6 +28,7 @@ import Testing
       change(&o)
       self.name = name
       self.count = count
+      self.looser = looser
       options = o
     }
 
@@ -81,6 +86,24 @@ import Testing
       Stream("one layer, dot, no retention, shared input", 200) { o in
         (o.layers, o.objective, o.retention, o.inputProjection) = (1, .dot, false, .shared)
       },
+      Stream("nesterov, adagrad and preconditioned momentum", 200) { o in
+        o.levels[0].optimizer = .nesterov
+        o.levels[1].optimizer = .adagrad
+        o.levels[2].optimizer = .preconditioned
+        (o.levels[0].lr, o.levels[1].lr, o.levels[2].lr) = (0.004, 0.002, 0.0005)
+      },
+      Stream("muon, delta momentum and deep momentum", 150) { o in
+        o.levels[0].optimizer = .muon
+        o.levels[1].optimizer = .deltaMomentum
+        o.levels[2].optimizer = .deepMomentum
+        (o.levels[0].lr, o.levels[1].lr, o.levels[2].lr) = (0.01, 0.005, 0.02)
+      },
+      // An orthogonal factor of a nearly singular sum of gradients is rounding in part, and 1 / √V enlarges it.
+      Stream("m3 and its literal form", 150, looser: 10) { o in
+        o.levels[0].optimizer = .m3
+        o.levels[1].optimizer = .m3Literal
+        (o.levels[0].lr, o.levels[1].lr) = (0.005, 0.00001)
+      },
       Stream("no level that learns", 100) { o in o.levels = [.init(chunk: 0, hidden: 12)] },
     ]
   }
@@ -102,7 +125,8 @@ import Testing
   }
 
   private func expectEqual(
-    _ session: Session, _ expected: OracleSession, start: [String: [Double]], _ note: String = ""
+    _ session: Session, _ expected: OracleSession, start: [String: [Double]], _ note: String = "",
+    looser: Double = 1
   ) throws {
     let online = try session.online
     #expect(session.position == expected.position)
@@ -119,7 +143,7 @@ import Testing
           #expect(goal == own, "level \(l) has moved \(note)")
         } else {
           let error = changeError(own, goal, from: start)
-          #expect(error <= 1e-3, "weights of level \(layer).\(l) \(note)")
+          #expect(error <= looser * 1e-3, "weights of level \(layer).\(l) \(note)")
         }
       }
     }
@@ -135,8 +159,8 @@ import Testing
     let logits = expected.feed(tokens).flatMap { $0 }
     let session = try Session(model: Model.matching(o, start), learn: .on, seed: 0)
     let got = try session.read(tokens, pieces: [1, 17, 5, 40])
-    #expect(relativeError(got.map { Double($0) }, logits) <= 1e-5)
-    try expectEqual(session, expected, start: start)
+    #expect(relativeError(got.map { Double($0) }, logits) <= c.looser * 1e-5)
+    try expectEqual(session, expected, start: start, looser: c.looser)
   }
 
   /// Learning switched on in the middle of a segment, off, and on again; memories paused as well.

@@ -27,14 +27,13 @@ import Testing
     return copy
   }
 
-  @Test(arguments: ["adamw", "momentum", "sgd"]) func saveLoadContinueIsContinue(optimizer: String)
-    throws
-  {
+  @Test(arguments: OptimizerSettings.Name.allCases.map(\.rawValue))
+  func saveLoadContinueIsContinue(optimizer: String) throws {
     let folder = try Folder()
     let path = try folder.path("trainer")
     let text = Tiny.text(4000)
     let trainer = try Trainer(
-      Tiny.model(), #"{"optimizer": "\#(optimizer)", "seed": 8, "accumulate": 2}"#)
+      Tiny.model(), #"{"optimizer": "\#(optimizer)", "slow": {"period": 3}, "seed": 8, "accumulate": 2}"#)
     _ = try trainer.fit(text, steps: 5)
     try trainer.setLearningRate(0.002)
     try trainer.save(to: path, sync: false, control: quiet)

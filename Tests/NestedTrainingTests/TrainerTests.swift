@@ -139,9 +139,11 @@ import Testing
     #expect(abs(other.updateNorm - 0.05 * other.gradientNorm) < 1e-5 * other.gradientNorm)
   }
 
-  @Test func aNonFiniteGradientSkipsTheStepAndSaysSo() throws {
+  @Test(arguments: OptimizerSettings.Name.allCases)
+  func aNonFiniteGradientSkipsTheStepAndSaysSo(optimizer: OptimizerSettings.Name) throws {
     let model = try Tiny.model()
-    let trainer = try Trainer(model, #"{"schedule": {"type": "constant"}}"#)
+    let trainer = try Trainer(
+      model, #"{"optimizer": "\#(optimizer.rawValue)", "schedule": {"type": "constant"}}"#)
     _ = try trainer.step(Rows(Tiny.text(14), batch: 2))
     let before = try trainer.everything
     let version = model.version
@@ -255,11 +257,13 @@ import Testing
     #expect(try trainer.apply(control: quiet).applied)
   }
 
-  @Test func numbersOfThreadsGiveTheSameBits() throws {
+  @Test(arguments: OptimizerSettings.Name.allCases)
+  func numbersOfThreadsGiveTheSameBits(optimizer: OptimizerSettings.Name) throws {
     var results: [[UInt32]] = []
     for threads in [1, 2, 5] {
       let trainer = try Trainer(
-        Tiny.model(threads: threads), #"{"clip": 0.1, "schedule": {"type": "constant"}}"#)
+        Tiny.model(threads: threads),
+        #"{"optimizer": "\#(optimizer.rawValue)", "clip": 0.1, "slow": {"period": 2}, "schedule": {"type": "constant"}}"#)
       for seed in 0..<5 { _ = try trainer.step(Rows(Tiny.text(44, seed: UInt64(seed)), batch: 4)) }
       results.append(try trainer.everything)
     }
@@ -341,9 +345,54 @@ import Testing
     #expect(error?.code == .numeric)
   }
 
-  @Test func stepsAllocateNothingOnceWarm() throws {
+  /// A hundred steps on one text at each optimizer's own rate; the literal M3 is as unstable as printed.
+  @Test(arguments: [
+    ("sgd", 0.3), ("momentum", 0.05), ("nesterov", 0.05), ("adagrad", 0.02), ("adam", 0.003), ("adamw", 0.003),
+    ("muon", 0.01), ("delta-momentum", 0.05), ("dmgd", 0.3), ("preconditioned-momentum", 0.0005), ("m3", 0.01),
+  ])
+  func everyOptimizerTrains(optimizer: String, lr: Double) throws {
+    let trainer = try Trainer(
+      Tiny.model(),
+      #"{"optimizer": "\#(optimizer)", "lr": \#(lr), "slow": {"period": 10}, "schedule": {"type": "constant"}}"#)
+    let rows = Rows(Tiny.text(120), batch: 4)
+    let first = try trainer.step(rows).loss
+    for _ in 0..<100 { _ = try trainer.step(rows) }
+    let last = try trainer.step(rows).loss
+    #expect(last < 0.8 * first)
+  }
+
+  /// The rates of the defaults are finite for every name.
+  @Test(arguments: OptimizerSettings.Name.allCases)
+  func defaultsStayFinite(optimizer: OptimizerSettings.Name) throws {
+    let trainer = try Trainer(Tiny.model(), #"{"optimizer": "\#(optimizer.rawValue)"}"#)
+    _ = try trainer.fit(Tiny.text(4000), steps: 150)
+    #expect(try trainer.model.weights.allSatisfy(\.isFinite))
+    #expect(optimizer == .m3Literal || trainer.counters.step == 150)
+  }
+
+  /// Vectors, embed, head and convolutions are AdamW's, with the very bits.
+  @Test func whatMuonLeavesAsideIsAdamWs() throws {
+    let options = #""betas": [0.8, 0.9], "schedule": {"type": "constant"}}"#
+    let muon = try Trainer(Tiny.model(), #"{"optimizer": "muon", \#(options)"#)
+    let adamW = try Trainer(Tiny.model(), #"{"optimizer": "adamw", \#(options)"#)
+    let start = try muon.model.weights
+    let rows = Rows(Tiny.text(14), batch: 2)
+    _ = try muon.step(rows)
+    _ = try adamW.step(rows)
+    let (a, b) = (try muon.model.weights, try adamW.model.weights)
+    for entry in muon.model.layout.entries {
+      let range = entry.offset..<entry.offset + entry.count
+      let same = a[range] == b[range]
+      #expect(same != entry.form.isHidden || start[range] == a[range], "\(entry.name)")
+    }
+    let names = muon.model.layout.entries.filter { !$0.form.isHidden && $0.shape.count > 1 }.map(\.name)
+    #expect(names.contains("embed.weight") && names.allSatisfy { $0 == "embed.weight" || $0.contains("conv") })
+  }
+
+  @Test(arguments: ["adamw", "muon", "m3", "dmgd"])
+  func stepsAllocateNothingOnceWarm(optimizer: String) throws {
     let model = try Tiny.model()
-    let trainer = try Trainer(model, #"{"accumulate": 2}"#)
+    let trainer = try Trainer(model, #"{"optimizer": "\#(optimizer)", "accumulate": 2}"#)
     let rows = Rows(Tiny.text(28), batch: 2)
     for _ in 0..<6 { _ = try trainer.step(rows) }
     let allocations = model.runtime.budget.current.allocations

@@ -8,7 +8,15 @@ package struct OracleOptions: Sendable {
   package enum Read: String, Sendable, CaseIterable { case token, chunk }
   package enum Feed: String, Sendable, CaseIterable { case swiglu, gelu }
   package enum Variant: String, Sendable, CaseIterable { case sequential, nested, independent }
-  package enum LevelRule: String, Sendable, CaseIterable { case sgd, momentum, adamw }
+  package enum LevelRule: String, Sendable, CaseIterable {
+    case sgd, momentum, nesterov, adagrad, adam, adamw
+    case preconditioned = "preconditioned-momentum"
+    case muon
+    case deltaMomentum = "delta-momentum"
+    case deepMomentum = "dmgd"
+    case m3
+    case m3Literal = "m3-literal"
+  }
 
   package struct Level: Sendable {
     package var chunk: Int

@@ -39,13 +39,25 @@ package struct OracleSession {
     self.values = values
     initial = values
     self.mode = mode
+    let shapes = Dictionary(
+      uniqueKeysWithValues: options.parameterShapes.map { ($0.name, $0.shape) })
     levels = (0..<options.layers).map { _ in
       options.levels.map { level in
-        switch level.optimizer {
-        case .sgd: LevelState(optimizer: OracleOptimizer(.sgd))
-        case .momentum: LevelState(optimizer: OracleOptimizer(.momentum(momentum)))
-        case .adamw: LevelState(optimizer: OracleOptimizer(adamW))
-        }
+        let rule: OracleOptimizer.Rule =
+          switch level.optimizer {
+          case .sgd: .sgd
+          case .momentum: .momentum(momentum)
+          case .nesterov: .nesterov(momentum)
+          case .adagrad: .adagrad(eps: 1e-10)
+          case .adam, .adamw: adamW
+          case .preconditioned: .preconditioned(alpha: momentum, beta2: 0.999, eps: 1e-8)
+          case .muon: .muon(momentum: 0.95, beta1: 0.9, beta2: 0.999, eps: 1e-8)
+          case .deltaMomentum: .deltaMomentum(momentum)
+          case .deepMomentum: .deepMomentum(momentum)
+          case .m3: .m3(.init())
+          case .m3Literal: .m3Literal(.init())
+          }
+        return LevelState(optimizer: OracleOptimizer(rule, shapes: shapes))
       }
     }
     model = OracleHope(options, values, on: tape)

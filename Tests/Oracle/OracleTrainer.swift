@@ -69,7 +69,7 @@ package struct OracleTrainer: Sendable {
     let shapes = Dictionary(
       uniqueKeysWithValues: options.parameterShapes.map { ($0.name, $0.shape) })
     for group in due {
-      var optimizer = optimizers[group] ?? OracleOptimizer(rule)
+      var optimizer = optimizers[group] ?? OracleOptimizer(rule, shapes: shapes)
       let gradients = means[group]!.mapValues { $0.map { $0 * scale } }
       if weightDecay > 0 {
         for name in gradients.keys where weightDecayApplies(name, shapes[name]!) {

@@ -7,6 +7,8 @@ package import NestedTensor
 ///     w ← w (1 - η λ)
 ///     m ← β₁ m + (1 - β₁) g                v ← β₂ v + (1 - β₂) g²
 ///     w ← w - η / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)
+///
+/// `adam` is the same: decay is decoupled for every optimizer (SPEC 4), which was all that told the two apart.
 package struct AdamW: Optimizer {
   package let beta1: Double
   package let beta2: Double

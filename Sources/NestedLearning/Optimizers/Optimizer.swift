@@ -20,13 +20,33 @@ package struct UpdateStep: Equatable, Sendable {
     self.weightDecay = weightDecay
     self.gradientScale = gradientScale
   }
+
+  /// What weight decay leaves of a parameter.
+  var keep: Float { Float(1 - learningRate * weightDecay) }
+}
+
+/// A parameter as optimizers see it: `matrices` of [rows, columns], one after another (one per head for [H, ·, ·]). A
+/// vector is one row.
+package struct ParameterForm: Equatable, Sendable {
+  package var matrices: Int, rows: Int, columns: Int
+  /// A matrix between hidden layers: what `muon` takes. Not embed, head, convolutions and vectors.
+  package var isHidden: Bool
+
+  package init(matrices: Int = 1, rows: Int, columns: Int, isHidden: Bool) {
+    self.matrices = matrices
+    self.rows = rows
+    self.columns = columns
+    self.isHidden = isHidden
+  }
 }
 
 /// An optimizer (SPEC 4) is a pure pair: initial(parameters) → state, update(gradient, state,
 /// parameters). The state is data, `slots.count` floats per parameter, held by the caller: `state[s
 /// * stride + i]` is slot s of parameter i. Nothing is hidden, so a trainer or a session that saves
-/// its floats and step numbers has saved everything. Each element depends on its own gradient,
-/// state and parameter only: ranges may be cut anywhere.
+/// its floats and step numbers has saved everything.
+///
+/// The unit of an update is the element, which depends on its own gradient, state and parameter only, so that ranges may
+/// be cut anywhere; or, where `takesMatrices` says so, the matrix.
 package protocol Optimizer: Sendable {
   /// Names of the state per parameter, in slot order ("m", "v").
   var slots: [String] { get }
@@ -38,46 +58,33 @@ package protocol Optimizer: Sendable {
   func update(
     _ w: Floats, _ state: Floats, stride: Int, _ g: Floats, count: Int, step: UpdateStep,
     kernels: KernelSet)
+
+  /// Whether such a parameter is to be updated by whole matrices.
+  func takesMatrices(_ form: ParameterForm) -> Bool
+
+  /// Floats of scratch for one matrix.
+  func matrixScratch(rows: Int, columns: Int) -> Int
+
+  /// In place: w and state [slots, stride] of one matrix [rows, columns]; g is read only. The bits do not depend on the
+  /// bench's threads.
+  func updateMatrix(
+    _ w: Floats, _ state: Floats, stride: Int, _ g: Floats, rows: Int, columns: Int,
+    step: UpdateStep, bench: Workbench)
 }
 
 extension Optimizer {
-  /// All of part 1 start from zero.
+  /// They all start from zero.
   package func initial(_ state: Floats, stride: Int, parameters w: Floats, count: Int) {
     for slot in slots.indices { (state + slot * stride).fill(0, count: count) }
   }
-}
 
-/// The named optimizers, and the numbers of all of them. PyTorch's defaults; the trainer brings its
-/// own (SPEC 4).
-package struct OptimizerSettings: Equatable, Sendable {
-  package enum Name: String, CaseIterable, Sendable {
-    case sgd, momentum, adamw
-  }
+  package func takesMatrices(_ form: ParameterForm) -> Bool { false }
+  package func matrixScratch(rows: Int, columns: Int) -> Int { 0 }
 
-  package var name: Name
-  /// β₁, β₂ and ε of `adamw`.
-  package var beta1: Double
-  package var beta2: Double
-  package var eps: Double
-  /// μ of `momentum`.
-  package var momentum: Double
-
-  package init(
-    _ name: Name, beta1: Double = 0.9, beta2: Double = 0.999, eps: Double = 1e-8,
-    momentum: Double = 0.9
+  package func updateMatrix(
+    _ w: Floats, _ state: Floats, stride: Int, _ g: Floats, rows: Int, columns: Int,
+    step: UpdateStep, bench: Workbench
   ) {
-    self.name = name
-    self.beta1 = beta1
-    self.beta2 = beta2
-    self.eps = eps
-    self.momentum = momentum
-  }
-
-  package func make() -> any Optimizer {
-    switch name {
-    case .sgd: SGD()
-    case .momentum: Momentum(momentum: momentum)
-    case .adamw: AdamW(beta1: beta1, beta2: beta2, eps: eps)
-    }
+    update(w, state, stride: stride, g, count: rows * columns, step: step, kernels: bench.kernels)
   }
 }

@@ -13,6 +13,6 @@ package struct SGD: Optimizer {
   ) {
     // No momentum buffer is read or written at momentum 0.
     kernels.sgdMomentum(
-      w, state, g, count, step.learningRate, 0, step.weightDecay, step.gradientScale, true)
+      w, state, g, count, step.learningRate, 0, step.weightDecay, step.gradientScale, true, false)
   }
 }
