@@ -149,16 +149,37 @@ def shims(suite):
 def examples(suite):
     """Every numbered example must run to its end."""
     with tempfile.TemporaryDirectory() as out:
-        for source in sorted((ROOT / "examples" / "c").glob("[0-9]*.c")):
-            program = pathlib.Path(out) / source.stem
-            built = suite.compile([
-                "gcc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{ROOT}/include", source,
-                f"-L{LIB}", "-lnested", f"-Wl,-rpath,{LIB}", "-lm", "-o", program])
-            if built:
-                status, _ = suite.run([program], cwd=out)
-                suite.count(int(status == 0), 0, status)
+        for pattern, compiler in (("c/[0-9]*.c", ["gcc", "-std=c11"]), ("cpp/[0-9]*.cpp", ["g++", "-std=c++17"])):
+            for source in sorted((ROOT / "examples").glob(pattern)):
+                program = pathlib.Path(out) / source.name.replace(".", "_")
+                built = suite.compile([
+                    *compiler, "-O1", "-Wall", "-Wextra", "-Werror", "-pedantic", f"-I{ROOT}/include",
+                    f"-I{ROOT}/bindings/c", source, f"-L{LIB}", "-lnested", f"-Wl,-rpath,{LIB}", "-lm", "-lpthread",
+                    "-o", program])
+                if built:
+                    status, _ = suite.run([program], cwd=out)
+                    suite.count(int(status == 0), 0, status)
         for source in sorted((ROOT / "examples" / "python").glob("[0-9]*.py")):
             status, _ = suite.run([PYTHON, source], cwd=out)
+            suite.count(int(status == 0), 0, status)
+
+
+def rust(suite):
+    """bindings/rust: unit, integration and documentation tests, the numbered examples, and what the linters say."""
+    options = {"cwd": ROOT / "bindings" / "rust", "environment": {
+        "NESTED_LIB_DIR": str(LIB), "RUST_BACKTRACE": "0", "RUSTDOCFLAGS": "-D warnings"}}
+    status, output = suite.run(["cargo", "test", "--offline", "--locked", "--no-fail-fast"], **options)
+    counts = re.findall(r"^test result: \w+\. (\d+) passed; (\d+) failed", output, re.M)
+    suite.culprits = re.findall(r"^test (.*) \.\.\. FAILED", output, re.M)
+    suite.count(sum(int(passed) for passed, _ in counts), sum(int(failed) for _, failed in counts), status)
+    for lint in (["doc", "--no-deps"], ["fmt", "--check"], ["clippy", "--all-targets", "--", "-D", "warnings"]):
+        if shutil.which(f"cargo-{lint[0]}") or lint[0] == "doc":
+            offline = [] if lint[0] == "fmt" else ["--offline", "--locked"]
+            status, _ = suite.run(["cargo", lint[0], *offline, *lint[1:]], **options)
+            suite.count(int(status == 0), 0, status)
+    with tempfile.TemporaryDirectory() as out:
+        for source in sorted((ROOT / "examples" / "rust").glob("[0-9]*.rs")):
+            status, _ = suite.run([ROOT / ".build" / "rust" / "debug" / "examples" / source.stem], cwd=out)
             suite.count(int(status == 0), 0, status)
 
 
@@ -205,6 +226,8 @@ def suites():
         found["pip"] = pip
         if (ROOT / "bindings" / "python" / "tests").exists():
             found["python"] = pytest(ROOT / "bindings" / "python" / "tests")
+    if (ROOT / "bindings" / "rust" / "Cargo.toml").exists():
+        found["rust"] = rust
     if (ROOT / "README.md").exists():
         found["readme"] = readme
     if list((ROOT / "examples").glob("*/[0-9]*")):

@@ -4,6 +4,7 @@
     Sources/NestedABI/exports.map      the names that libnested.so exports, with their version node
     Sources/NestedABI/ABIInfo.swift    the text of nested_abi_info()
     Tests/abi/abi.json                 the same text, for tests and bindings
+    bindings/rust/nested-sys/src/bindings.rs   declarations in Rust (to_rust.py)
 
     generate.py            write them
     generate.py --check    exit 1 and say which differ
@@ -18,6 +19,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+import to_rust
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -197,6 +200,8 @@ def outputs():
         os.path.join(ROOT, "Sources", "NestedABI", "exports.map"): exports(functions),
         os.path.join(ROOT, "Sources", "NestedABI", "ABIInfo.swift"): swift(text),
         os.path.join(HERE, "abi.json"): text,
+        os.path.join(ROOT, "bindings", "rust", "nested-sys", "src", "bindings.rs"): to_rust.rust(
+            json.loads(text), HANDLES, parse(HEADER), open(HEADER, encoding="ascii").read()),
     }
 
 
