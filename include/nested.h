@@ -694,6 +694,8 @@ nested_trainer_gradient(nested_trainer *trainer, float **out_data, size_t *out_c
 /** Called by step(), apply() and fit() on the calling thread, bucket by bucket
  *  in flat order, to replace `data` (dtype F32) by its sum over all workers.
  *  The last call of a step carries the target count (count 1, dtype F64).
+ *  With the optimizer "dgd" the buckets go on behind the gradient's n_params
+ *  elements, with the layers' summed inputs.
  *  0 = done, anything else = failure (E_CALLBACK, nothing applied). */
 typedef int32_t (*nested_allreduce_fn)(void *user, void *data, size_t count, int32_t dtype);
 /** hook NULL removes it.  hook and user are kept.  bucket_elements 0 = 1 Mi.

@@ -1,3 +1,5 @@
+package import NestedLearning
+
 package enum CMSVariant: String, CaseIterable, Sendable { case sequential, nested, independent }
 package enum MLPKind: String, CaseIterable, Sendable { case swiglu, gelu }
 package enum MetaLearning: String, CaseIterable, Sendable {
@@ -6,15 +8,8 @@ package enum MetaLearning: String, CaseIterable, Sendable {
   case exact
 }
 
-/// The optimizers of SPEC 4 that a level may name.
-package enum LevelOptimizer: String, CaseIterable, Sendable {
-  case sgd, momentum, nesterov, adagrad, adam, adamw, muon, dgd
-  case deltaMomentum = "delta-momentum"
-  case dmgd
-  case preconditionedMomentum = "preconditioned-momentum"
-  case m3
-  case m3Literal = "m3-literal"
-}
+/// A level may name any optimizer of SPEC 4.
+package typealias LevelOptimizer = OptimizerSettings.Name
 
 /// One level of a Continuum Memory System (SPEC 3). The values here are the defaults of the
 /// library.

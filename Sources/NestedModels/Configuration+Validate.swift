@@ -1,6 +1,5 @@
 package import NestedBase
 internal import NestedCheckpoint
-internal import NestedLearning
 
 extension ModelConfiguration {
   /// The rules that concern several keys, then what this build has. Throws `.config` or
@@ -70,10 +69,6 @@ extension ModelConfiguration {
     }
     for (i, level) in cms.levels.enumerated() {
       let place = "/cms/levels/\(i)"
-      guard OptimizerSettings.Name(rawValue: level.optimizer.rawValue) != nil else {
-        throw ConfigurationError.unsupported(
-          "optimizer \(level.optimizer.rawValue) in a level", "\(place)/optimizer")
-      }
       guard i > 0, level.chunk > 0 else { continue }
       let before = cms.levels[i - 1].chunk
       guard before > 0 else {

@@ -18,11 +18,18 @@ package struct Parameters {
     set { tensors[index] = newValue }
   }
 
-  /// Puts every weight of `layout` on the tape; gradients are added to the flat `gradient`.
-  package func variables(_ tape: Tape, _ layout: ParameterLayout, addingTo gradient: Floats) -> Parameters {
+  /// Puts every weight of `layout` on the tape; gradients are added to the flat `gradient`, and the layers' inputs to
+  /// `inputs` [layout.inputCount] where it is given.
+  package func variables(
+    _ tape: Tape, _ layout: ParameterLayout, addingTo gradient: Floats, inputs: Floats? = nil
+  ) -> Parameters {
     var copy = self
+    var at = 0
     for (i, entry) in layout.entries.enumerated() {
-      copy.tensors[i] = tape.variable(tensors[i], addingTo: gradient + entry.offset)
+      let size = entry.inputCount
+      copy.tensors[i] = tape.variable(
+        tensors[i], addingTo: gradient + entry.offset, inputs: size > 0 ? inputs.map { $0 + at } : nil)
+      at += size
     }
     return copy
   }
@@ -34,6 +41,9 @@ extension ParameterEntry {
     shape.count == 2 && shape[1] > 4 && name.hasSuffix(".weight")
   }
 
+  /// Channels of the inputs that an optimizer may ask for: those of a matrix that a layer multiplies by.
+  package var inputCount: Int { form.hasInputs ? form.columns : 0 }
+
   /// As optimizers see it. Hidden (SPEC 4, muon): all of two or more dimensions but embed, head and convolutions.
   package var form: ParameterForm {
     guard shape.count >= 2 else { return ParameterForm(rows: 1, columns: count, isHidden: false) }
@@ -42,4 +52,9 @@ extension ParameterEntry {
       matrices: count / (rows * columns), rows: rows, columns: columns,
       isHidden: name != "embed.weight" && name != "head.weight" && !name.hasSuffix("_conv.weight"))
   }
+}
+
+extension ParameterLayout {
+  /// The inputs of all matrices, one after another in the order of the entries.
+  package var inputCount: Int { entries.reduce(0) { $0 + $1.inputCount } }
 }

@@ -1,6 +1,7 @@
 import NestedBase
 import NestedLearning
 import NestedModels
+import NestedTensor
 
 /// Where one level of one block stands in the flat parameters, and how it learns online (SPEC 3).
 struct LevelSlot: Sendable {
@@ -11,20 +12,28 @@ struct LevelSlot: Sendable {
   let learningRate: Double
   let clip: Double
   let optimizer: any Optimizer
-  /// Its parameters, with their places in the level.
-  let parts: [(offset: Int, count: Int, form: ParameterForm)]
+  /// Its parameters, with their places in the level, and in its inputs if the optimizer reads them (else -1).
+  let parts: [(offset: Int, count: Int, form: ParameterForm, inputs: Int)]
+  /// Floats of the inputs, which stand behind the level's gradient.
+  let inputCount: Int
   /// Floats that the optimizer's matrices need beside the state.
   let scratch: Int
 
-  /// One update of all parameters, at w, state and g of the level.
-  func update(_ w: Floats, _ state: Floats, _ g: Floats, step: UpdateStep, bench: Workbench) {
+  /// One update of all parameters, at w, state and g [count + inputCount] of the level.
+  func update(
+    _ w: Floats, _ state: Floats, _ g: Floats, step: UpdateStep, kernels: KernelSet,
+    threads: ThreadPool, scratch: Floats
+  ) {
     for part in parts {
       if !optimizer.takesMatrices(part.form) {
         optimizer.update(
           w + part.offset, state + part.offset, stride: count, g + part.offset, count: part.count,
-          step: step, kernels: bench.kernels)
+          step: step, kernels: kernels)
         continue
       }
+      let bench = Workbench(
+        kernels: kernels, threads: threads, scratch: scratch,
+        inputs: part.inputs >= 0 ? g + (count + part.inputs) : nil)
       let (rows, columns) = (part.form.rows, part.form.columns)
       for i in 0..<part.form.matrices {
         let at = part.offset + i * rows * columns
@@ -54,19 +63,21 @@ struct LevelTable: Sendable {
           layout.entries[$0].layer == layer && layout.entries[$0].level == l
         }
         let first = own.first ?? 0
-        let settings = OptimizerSettings(
-          OptimizerSettings.Name(rawValue: level.optimizer.rawValue) ?? .sgd)
-        let optimizer = settings.make()
+        let optimizer = OptimizerSettings(level.optimizer).make()
         let start = layout.entries[first].offset
-        let parts = own.map {
-          (offset: layout.entries[$0].offset - start, count: layout.entries[$0].count, form: layout.entries[$0].form)
+        var inputCount = 0
+        let parts = own.map { index in
+          let entry = layout.entries[index]
+          let inputs = optimizer.readsInputs && entry.inputCount > 0 ? inputCount : -1
+          if inputs >= 0 { inputCount += entry.inputCount }
+          return (offset: entry.offset - start, count: entry.count, form: entry.form, inputs: inputs)
         }
         slots.append(
           LevelSlot(
             layer: layer, level: l, entries: first..<first + own.count,
             offset: layout.entries[first].offset, count: own.reduce(0) { $0 + layout.entries[$1].count },
             period: level.chunk, learningRate: Double(level.lr), clip: Double(level.clip),
-            optimizer: optimizer, parts: parts,
+            optimizer: optimizer, parts: parts, inputCount: inputCount,
             scratch: parts.reduce(0) {
               max($0, optimizer.matrixScratch(rows: $1.form.rows, columns: $1.form.columns))
             }))

@@ -178,17 +178,19 @@ extension Session {
     let tape = Tape()
     var variables = parameters
     let learning = table.slots.indices.filter { isLearning($0) }
-    let total = learning.reduce(0) { $0 + table.slots[$1].count }
+    let total = learning.reduce(0) { $0 + table.slots[$1].count + table.slots[$1].inputCount }
     let gradient = try engine.memory.take(total)
     gradient.floats.fill(0, count: total)
     var at = 0
     for index in learning {
       let slot = table.slots[index]
-      for i in slot.entries {
-        let place = gradient.floats + at + model.layout.entries[i].offset - slot.offset
-        variables[i] = tape.variable(parameters[i], addingTo: place)
+      let place = gradient.floats + at
+      for (i, part) in zip(slot.entries, slot.parts) {
+        variables[i] = tape.variable(
+          parameters[i], addingTo: place + part.offset,
+          inputs: part.inputs >= 0 ? place + (slot.count + part.inputs) : nil)
       }
-      at += slot.count
+      at += slot.count + slot.inputCount
     }
     return (tape, variables, gradient)
   }
@@ -213,14 +215,14 @@ extension Session {
       let gradient = try segmentGradient(engine, start, targets, open)
       // Make room first: from here on nothing fails.
       for index in learning {
-        let count = table.slots[index].count
+        let count = table.slots[index].count + table.slots[index].inputCount
         _ = try Storage.own(
           &state.levels[index].pending, count: count, budget: model.runtime.budget,
           fill: { $0.fill(0, count: count) })
       }
       var at = 0
       for index in learning {
-        let count = table.slots[index].count
+        let count = table.slots[index].count + table.slots[index].inputCount
         if let pending = state.levels[index].pending {
           model.runtime.kernels.axpy(pending.floats, gradient.floats + at, 1, count)
         }
@@ -242,6 +244,7 @@ extension Session {
         guard let base = buffer.baseAddress else { return }
         let loss = try engine.crossEntropy(logits, unsafe Tokens(base)).loss
         if loss.slot < 0 { return }
+        tape.inputWeight = Float(targets.reduce(0) { $0 + ($1 >= 0 ? 1 : 0) }) / Float(targets.count)
         try tape.backward(engine, from: loss, seed: try engine.full(Shape(1), 1))
       }
     }

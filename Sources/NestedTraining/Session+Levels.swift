@@ -68,6 +68,7 @@ extension Session {
       $0.fill(0, count: size)
     }
     guard let pending = state.levels[index].pending else { return }
+    let targets = state.levels[index].pendingTargets
     let engine = try model.runtime.checkOut()
     defer { model.runtime.checkIn(engine) }
     let before = try engine.memory.take(slot.count)
@@ -79,8 +80,9 @@ extension Session {
       step: UpdateStep(
         number: state.levels[index].steps,
         learningRate: slot.learningRate * state.levels[index].learningRateScale,
-        gradientScale: GradientClip.factor(norm: norm, limit: slot.clip)),
-      bench: Workbench(kernels: kernels, threads: engine.threads, scratch: scratch.floats))
+        gradientScale: GradientClip.factor(norm: norm, limit: slot.clip),
+        inputScale: 1 / Double(targets)),
+      kernels: kernels, threads: engine.threads, scratch: scratch.floats)
     kernels.axpy(before.floats, online.floats, -1, slot.count)
     state.levels[index].lastUpdateNorm = kernels.sumOfSquares(before.floats, slot.count).squareRoot()
     state.levels[index].lastGradientNorm = norm

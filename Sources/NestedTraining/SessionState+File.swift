@@ -212,7 +212,7 @@ extension SessionState {
       level.lastUpdateNorm = numbers[3 * i + 1]
       level.learningRateScale = numbers[3 * i + 2]
       level.online = try read(name + ".weights", slot.count)
-      level.pending = try read(name + ".pending", slot.count)
+      level.pending = try read(name + ".pending", slot.count + slot.inputCount)
       level.optimizer = try read(name + ".optimizer", slot.optimizer.slots.count * slot.count)
       guard level.pendingTargets == 0 || level.pending != nil, level.pendingTargets >= 0, level.steps >= 0,
         level.updates >= 0, level.skipped >= 0, level.steps == 0 || level.optimizer != nil

@@ -15,8 +15,9 @@ extension Trainer {
   private enum Key {
     static let fingerprint = "nested.fingerprint"
     static let options = "nested.trainer.options"
-    static let gradient = "gradient"  // [N], when something has been collected
-    static let pending = "pending"  // [P]
+    // The layers' inputs, if the optimizer reads them, stand behind both: [I].
+    static let gradient = "gradient"  // [N + I], when something has been collected
+    static let pending = "pending"  // [P + I]
     static let integers = "counters"  // I64: step, batches, windows drawn, gradient lent
     static let numbers = "sums"  // F64: targets, loss, loss's targets, learning rate override
     static let levelTargets = "levels.targets"  // F64 [levels]
@@ -36,10 +37,11 @@ extension Trainer {
       try writer.add(Key.slot(slot), shape: [count], state.floats + index * count, count: count)
     }
     if counters.batches > 0 || isGradientLent {
-      try writer.add(Key.gradient, shape: [count], gradientStorage.floats, count: count)
+      let all = count + plan.inputCount
+      try writer.add(Key.gradient, shape: [all], gradientStorage.floats, count: all)
     }
-    try writer.add(
-      Key.pending, shape: [plan.pendingCount], pending.floats, count: plan.pendingCount)
+    let waiting = plan.pendingCount + plan.inputCount
+    try writer.add(Key.pending, shape: [waiting], pending.floats, count: waiting)
     let integers = [
       Int64(counters.step), Int64(counters.batches), Int64(bitPattern: counters.drawn),
       isGradientLent ? 1 : 0,
@@ -81,6 +83,7 @@ extension Trainer {
     optimizer = restored.optimizer
     counters = restored.counters
     gradientStorage = restored.gradient
+    candidateStorage = restored.candidate
     pending = restored.pending
     state = restored.state
     matrixScratch = restored.matrixScratch
@@ -96,6 +99,7 @@ extension Trainer {
     let optimizer: any Optimizer
     var counters: Counters
     let gradient: Storage
+    let candidate: Storage
     let pending: Storage
     let state: Storage
     let matrixScratch: Storage
@@ -139,8 +143,12 @@ extension Trainer {
       counters.learningRateOverride = numbers[3]
       counters.clock.targets = targets
       counters.clock.steps = steps.map { Int($0) }
-      gradient = try Storage(count: count, budget: budget)
-      pending = try Storage(count: plan.pendingCount, budget: budget)
+      let all = count + plan.inputCount, waiting = plan.pendingCount + plan.inputCount
+      gradient = try Storage(count: all, budget: budget)
+      candidate =
+        plan.inputCount == trainer.plan.inputCount
+        ? trainer.candidateStorage : try Storage(count: all, budget: budget)
+      pending = try Storage(count: waiting, budget: budget)
       state = try Storage(count: optimizer.slots.count * count, budget: budget)
       matrixScratch = try Storage(count: plan.scratchCount, budget: budget)
       for (index, slot) in optimizer.slots.enumerated() {
@@ -149,12 +157,12 @@ extension Trainer {
       }
       if counters.batches > 0 || isGradientLent {
         try file.readFloats(
-          file.record(named: Key.gradient, shape: [count]), into: gradient.floats)
+          file.record(named: Key.gradient, shape: [all]), into: gradient.floats)
       } else {
-        gradient.floats.fill(0, count: count)
+        gradient.floats.fill(0, count: all)
       }
       try file.readFloats(
-        file.record(named: Key.pending, shape: [plan.pendingCount]), into: pending.floats)
+        file.record(named: Key.pending, shape: [waiting]), into: pending.floats)
     }
   }
 }

@@ -72,6 +72,8 @@ extension Trainer {
     try checkTargets()
     let candidate = candidateStorage.floats
     forEachBlock { (block, _) in (candidate + block.offset).fill(0, count: block.count) }
+    let inputs = candidate + gradientCount, inputCount = plan.inputCount
+    inputs.fill(0, count: inputCount)
     let runtime = model.runtime
     let engine = try runtime.checkOut()
     defer { runtime.checkIn(engine) }
@@ -79,7 +81,7 @@ extension Trainer {
       try addGradient(
         of: model, tokens: batch.tokens, targets: batch.targets,
         lossWeights: batch.weights, batch: batch.batch, length: batch.length, into: candidate,
-        engine: engine, control: control)
+        inputs: inputCount > 0 ? inputs : nil, engine: engine, control: control)
     }
     if counters.batches > 0 || isGradientLent {
       let (kernels, gradient) = (runtime.kernels, gradientStorage.floats)
@@ -87,6 +89,7 @@ extension Trainer {
         let sum = candidate + block.offset
         kernels.add(sum, sum, gradient + block.offset, block.count)
       }
+      kernels.add(inputs, inputs, gradient + gradientCount, inputCount)
     }
     return (result.lossSum, Double(result.targets))
   }
@@ -104,6 +107,7 @@ extension Trainer {
     forEachBlock { (block, _) in
       (candidate + block.offset).copy(from: gradient + block.offset, count: block.count)
     }
+    (candidate + gradientCount).copy(from: gradient + gradientCount, count: plan.inputCount)
   }
 
   /// The count can be written from outside.

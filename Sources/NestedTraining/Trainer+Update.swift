@@ -43,9 +43,9 @@ extension Trainer {
   private func reduceCandidate(_ localCount: Double) throws(NestedError) -> Double {
     guard let allReduce else { return localCount }
     let bucket = bucketSize > 0 ? bucketSize : 1 << 20
-    for start in stride(from: 0, to: gradientCount, by: bucket) {
-      try allReduce(
-        .gradient(candidateStorage.floats + start, count: min(bucket, gradientCount - start)))
+    let total = gradientCount + plan.inputCount
+    for start in stride(from: 0, to: total, by: bucket) {
+      try allReduce(.gradient(candidateStorage.floats + start, count: min(bucket, total - start)))
     }
     reducedTargets[0] = localCount
     try allReduce(.targets(reducedTargets))
@@ -74,6 +74,13 @@ extension Trainer {
       }
       partials[lane * clocks + run.level + 1] += kernels.sumOfSquares(g, block.count)
     }
+    for matrix in plan.matrices where matrix.inputs >= 0 && plan.runs[matrix.run].pending >= 0 {
+      let level = plan.runs[matrix.run].level
+      if clock.targets[level] > 0 && clock.isDue(level, adding: count) {
+        let sum = candidate + (gradientCount + matrix.inputs)
+        kernels.add(sum, sum, pending + (plan.pendingCount + matrix.inputs), matrix.columns)
+      }
+    }
     var stepping = 0.0
     for index in 0..<clocks {
       var sum = 0.0
@@ -100,7 +107,7 @@ extension Trainer {
     return UpdateStep(
       number: run.level >= 0 ? clock.steps[run.level] + 1 : counters.step + 1,
       learningRate: run.lr == options.lr ? learningRate : run.lr * factor,
-      weightDecay: run.weightDecay, gradientScale: clip / targets)
+      weightDecay: run.weightDecay, gradientScale: clip / targets, inputScale: 1 / targets)
   }
 
   /// The update itself, in place; what is not due moves to `pending`. Returns the norm of the
@@ -143,16 +150,27 @@ extension Trainer {
     let (kernels, threads) = (model.runtime.kernels, model.runtime.threads)
     let (candidate, state, stride) = (candidateStorage.floats, state.floats, gradientCount)
     let (plan, scratch, partials) = (plan, matrixScratch.floats, matrixPartials)
+    let (inputs, waiting) = (candidate + gradientCount, pending.floats + plan.pendingCount)
     func move(_ index: Int, _ room: Floats) {
       let matrix = plan.matrices[index]
       partials[index] = 0
-      guard let now = steps[matrix.run] else { return }
+      let waits = matrix.inputs >= 0 && plan.runs[matrix.run].pending >= 0
+      guard let now = steps[matrix.run] else {
+        if waits {
+          let sum = waiting + matrix.inputs
+          kernels.add(sum, sum, inputs + matrix.inputs, matrix.columns)
+        }
+        return
+      }
+      if waits { (waiting + matrix.inputs).fill(0, count: matrix.columns) }
       let weights = w + matrix.offset, before = room
       before.copy(from: weights, count: matrix.count)
       plan.optimizers[plan.runs[matrix.run].optimizer].updateMatrix(
         weights, state + matrix.offset, stride: stride, candidate + matrix.offset,
         rows: matrix.rows, columns: matrix.columns, step: now,
-        bench: Workbench(kernels: kernels, threads: threads, scratch: room + matrix.count))
+        bench: Workbench(
+          kernels: kernels, threads: threads, scratch: room + matrix.count,
+          inputs: matrix.inputs >= 0 ? inputs + matrix.inputs : nil))
       kernels.axpy(before, weights, -1, matrix.count)  // -Δw
       partials[index] = kernels.sumOfSquares(before, matrix.count)
     }

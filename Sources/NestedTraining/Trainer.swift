@@ -57,9 +57,10 @@ package final class Trainer {
   var optimizer: any Optimizer
   var counters: Counters
 
-  var gradientStorage: Storage  // [N]
-  var candidateStorage: Storage  // [N]
-  var pending: Storage  // [plan.pendingCount]
+  // Behind the gradients, and behind what waits, stand the layers' inputs, if the optimizer reads them: [I].
+  var gradientStorage: Storage  // [N + I]
+  var candidateStorage: Storage  // [N + I]
+  var pending: Storage  // [plan.pendingCount + I]
   var state: Storage  // [slots, N]
   let scratch: Storage  // [lanes, blockSize]
   var matrixScratch: Storage  // [plan.scratchCount]
@@ -100,15 +101,15 @@ package final class Trainer {
     self.plan = plan
     self.optimizer = optimizer
     counters = Counters(clock: OuterClock(periods: periods))
-    gradientStorage = try Storage(count: count, budget: budget)
-    candidateStorage = try Storage(count: count, budget: budget)
-    pending = try Storage(count: plan.pendingCount, budget: budget)
+    gradientStorage = try Storage(count: count + plan.inputCount, budget: budget)
+    candidateStorage = try Storage(count: count + plan.inputCount, budget: budget)
+    pending = try Storage(count: plan.pendingCount + plan.inputCount, budget: budget)
     state = try Storage(count: optimizer.slots.count * count, budget: budget)
     scratch = try Storage(count: UpdatePlan.lanes * UpdatePlan.blockSize, budget: budget)
     matrixScratch = try Storage(count: plan.scratchCount, budget: budget)
     matrixPartials = DoubleBuffer(count: plan.matrices.count)
     partials = DoubleBuffer(count: UpdatePlan.lanes * (1 + periods.count))
-    pending.floats.fill(0, count: plan.pendingCount)
+    pending.floats.fill(0, count: plan.pendingCount + plan.inputCount)
     zero()
     model.withWeights { (w: Floats) in
       optimizer.initial(state.floats, stride: count, parameters: w, count: count)
@@ -152,6 +153,7 @@ package final class Trainer {
     forEachBlock { (block, _) in
       (self.gradientStorage.floats + block.offset).fill(0, count: block.count)
     }
+    (gradientStorage.floats + gradientCount).fill(0, count: plan.inputCount)
     targets[0] = 0
     counters.batches = 0
     counters.lossSum = 0

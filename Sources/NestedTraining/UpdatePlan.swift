@@ -32,6 +32,8 @@ struct UpdatePlan {
     var offset: Int
     var rows: Int, columns: Int
     var run: Int
+    /// Where the sum of its inputs stands, -1 where none is wanted.
+    var inputs: Int
     var count: Int { rows * columns }
   }
 
@@ -52,6 +54,8 @@ struct UpdatePlan {
   let optimizers: [any Optimizer]
   /// Floats of the pending buffer.
   let pendingCount: Int
+  /// Floats of the layers' inputs that stand behind the gradient and behind what is pending; 0 for most optimizers.
+  let inputCount: Int
   /// Floats of scratch that a lane of small matrices needs, and all of it.
   let matrixScratch: Int
   let scratchCount: Int
@@ -73,6 +77,7 @@ struct UpdatePlan {
     var small: [Matrix] = []
     var large: [Matrix] = []
     var pendingCount = 0
+    var inputCount = 0
     for entry in layout.entries where entry.count > 0 {
       let own = options.settings(of: entry.name)
       let index = settings.firstIndex(of: own.optimizer) ?? settings.count
@@ -99,9 +104,11 @@ struct UpdatePlan {
       for i in 0..<form.matrices {
         let matrix = Matrix(
           offset: entry.offset + i * form.rows * form.columns, rows: form.rows,
-          columns: form.columns, run: runs.count - 1)
+          columns: form.columns, run: runs.count - 1,
+          inputs: optimizers[index].readsInputs && form.hasInputs ? inputCount : -1)
         if matrix.count <= Self.smallMatrix { small.append(matrix) } else { large.append(matrix) }
       }
+      if optimizers[index].readsInputs { inputCount += entry.inputCount }
     }
     var blocks: [Block] = []
     for (index, run) in runs.enumerated() {
@@ -121,6 +128,7 @@ struct UpdatePlan {
     self.blocks = blocks
     self.optimizers = optimizers
     self.pendingCount = pendingCount
+    self.inputCount = inputCount
     matrices = small + large
     smallCount = small.count
     matrixScratch = scratch(small)

@@ -87,4 +87,25 @@ import Testing
     #expect(shape.replacing(1, with: 4) == Shape(2, 4, 5, 7) && "\(Shape(2, 3))" == "[2, 3]")
     #expect(Shape(4) != Shape(4, 1))
   }
+
+  /// A weight's sink may ask for what the weight was multiplied with.
+  @Test func theInputsOfAWeightAreSummed() throws {
+    let engine = try Engine.test()
+    for columns in [16, 5] {
+      let tape = Tape()
+      tape.inputWeight = 0.5
+      engine.tape = tape
+      let x = try engine.tensor((0..<3 * columns).map { Float($0) }, Shape(3, columns))
+      let w = try engine.full(Shape(2, columns), 1)
+      let places = try engine.full(Shape(4, columns), 0)
+      let weight = tape.variable(w, addingTo: places.floats, inputs: places.floats + 2 * columns)
+      let y = try engine.linear(x, weight)
+      try tape.backward(engine, from: y, seed: try engine.full(y.shape, 1))
+      engine.tape = nil
+      let sums = (0..<columns).map { Float(3 * $0 + 3 * columns) }
+      #expect(Array(places.array[2 * columns..<3 * columns]) == sums.map { 0.5 * $0 })
+      #expect(Array(places.array[..<columns]) == sums)
+      #expect(places.array[(3 * columns)...].allSatisfy { $0 == 0 })
+    }
+  }
 }

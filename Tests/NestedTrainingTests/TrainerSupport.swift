@@ -93,8 +93,8 @@ extension Trainer {
       numbers += counters.clock.targets
       numbers += counters.clock.steps.map { Double($0) }
       var flat = try model.weights
-      flat += gradientStorage.values(gradientCount)
-      flat += pending.values(plan.pendingCount)
+      flat += gradientStorage.values(gradientCount + plan.inputCount)
+      flat += pending.values(plan.pendingCount + plan.inputCount)
       flat += state.values(optimizer.slots.count * gradientCount)
       var bits = flat.map(\.bitPattern)
       for number in numbers {

@@ -348,7 +348,7 @@ import Testing
   /// A hundred steps on one text at each optimizer's own rate; the literal M3 is as unstable as printed.
   @Test(arguments: [
     ("sgd", 0.3), ("momentum", 0.05), ("nesterov", 0.05), ("adagrad", 0.02), ("adam", 0.003), ("adamw", 0.003),
-    ("muon", 0.01), ("delta-momentum", 0.05), ("dmgd", 0.3), ("preconditioned-momentum", 0.0005), ("m3", 0.01),
+    ("muon", 0.01), ("delta-momentum", 0.05), ("dmgd", 0.3), ("dgd", 0.3), ("preconditioned-momentum", 0.0005), ("m3", 0.01),
   ])
   func everyOptimizerTrains(optimizer: String, lr: Double) throws {
     let trainer = try Trainer(
@@ -389,7 +389,7 @@ import Testing
     #expect(names.contains("embed.weight") && names.allSatisfy { $0 == "embed.weight" || $0.contains("conv") })
   }
 
-  @Test(arguments: ["adamw", "muon", "m3", "dmgd"])
+  @Test(arguments: ["adamw", "muon", "m3", "dmgd", "dgd"])
   func stepsAllocateNothingOnceWarm(optimizer: String) throws {
     let model = try Tiny.model()
     let trainer = try Trainer(model, #"{"optimizer": "\#(optimizer)", "accumulate": 2}"#)

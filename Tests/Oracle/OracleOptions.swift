@@ -16,6 +16,8 @@ package struct OracleOptions: Sendable {
     case deepMomentum = "dmgd"
     case m3
     case m3Literal = "m3-literal"
+    /// The oracle has no layer inputs: for configurations only.
+    case dgd
   }
 
   package struct Level: Sendable {

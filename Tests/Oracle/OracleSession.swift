@@ -51,6 +51,7 @@ package struct OracleSession {
           case .adagrad: .adagrad(eps: 1e-10)
           case .adam, .adamw: adamW
           case .preconditioned: .preconditioned(alpha: momentum, beta2: 0.999, eps: 1e-8)
+          case .dgd: preconditionFailure("the oracle does not know the layers' inputs")
           case .muon: .muon(momentum: 0.95, beta1: 0.9, beta2: 0.999, eps: 1e-8)
           case .deltaMomentum: .deltaMomentum(momentum)
           case .deepMomentum: .deepMomentum(momentum)

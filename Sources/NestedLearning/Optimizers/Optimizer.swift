@@ -11,14 +11,18 @@ package struct UpdateStep: Equatable, Sendable {
   package var weightDecay: Double
   /// Factor on the gradient before anything else: clipping, and sum → mean.
   package var gradientScale: Double
+  /// Factor that makes the layers' summed inputs their mean.
+  package var inputScale: Double
 
   package init(
-    number: Int, learningRate: Double, weightDecay: Double = 0, gradientScale: Double = 1
+    number: Int, learningRate: Double, weightDecay: Double = 0, gradientScale: Double = 1,
+    inputScale: Double = 1
   ) {
     self.number = number
     self.learningRate = learningRate
     self.weightDecay = weightDecay
     self.gradientScale = gradientScale
+    self.inputScale = inputScale
   }
 
   /// What weight decay leaves of a parameter.
@@ -38,6 +42,9 @@ package struct ParameterForm: Equatable, Sendable {
     self.columns = columns
     self.isHidden = isHidden
   }
+
+  /// One matrix that a layer may multiply by; its inputs then have `columns` channels.
+  package var hasInputs: Bool { isHidden && matrices == 1 }
 }
 
 /// An optimizer (SPEC 4) is a pure pair: initial(parameters) → state, update(gradient, state,
@@ -59,6 +66,9 @@ package protocol Optimizer: Sendable {
     _ w: Floats, _ state: Floats, stride: Int, _ g: Floats, count: Int, step: UpdateStep,
     kernels: KernelSet)
 
+  /// Whether `updateMatrix` wants the layers' inputs, summed over the batch.
+  var readsInputs: Bool { get }
+
   /// Whether such a parameter is to be updated by whole matrices.
   func takesMatrices(_ form: ParameterForm) -> Bool
 
@@ -78,6 +88,7 @@ extension Optimizer {
     for slot in slots.indices { (state + slot * stride).fill(0, count: count) }
   }
 
+  package var readsInputs: Bool { false }
   package func takesMatrices(_ form: ParameterForm) -> Bool { false }
   package func matrixScratch(rows: Int, columns: Int) -> Int { 0 }
 

@@ -3,7 +3,7 @@
 package struct OptimizerSettings: Equatable, Sendable {
   package enum Name: String, CaseIterable, Sendable {
     case sgd, momentum, nesterov, adagrad, adam, adamw
-    case muon
+    case muon, dgd
     case deltaMomentum = "delta-momentum"
     case dmgd
     case preconditionedMomentum = "preconditioned-momentum"
@@ -45,6 +45,7 @@ package struct OptimizerSettings: Equatable, Sendable {
     case .adam, .adamw: AdamW(beta1: beta1, beta2: beta2, eps: eps)
     case .muon:
       Muon(momentum: momentum, others: AdamW(beta1: beta1, beta2: beta2, eps: eps))
+    case .dgd: DGD()
     case .deltaMomentum: DeltaMomentum(momentum: momentum)
     case .dmgd: DeepMomentum(momentum: momentum)
     case .m3, .m3Literal:

@@ -6,11 +6,14 @@ package struct Workbench {
   package let kernels: KernelSet
   package let threads: ThreadPool?
   package let scratch: Floats
+  /// Σ of the inputs that were multiplied by the matrix, [columns], where the optimizer asks for them.
+  package let inputs: Floats?
 
-  package init(kernels: KernelSet, threads: ThreadPool?, scratch: Floats) {
+  package init(kernels: KernelSet, threads: ThreadPool?, scratch: Floats, inputs: Floats? = nil) {
     self.kernels = kernels
     self.threads = threads
     self.scratch = scratch
+    self.inputs = inputs
   }
 
   /// C[m, n] = α op(A)[m, k] op(B)[k, n] + β C, all dense. Cut at fixed rows of C, so that threads change no bit.

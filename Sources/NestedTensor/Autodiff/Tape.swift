@@ -14,8 +14,10 @@ package final class Tape {
 
   private var entries: [Entry] = []
   private var slots = 0
-  private var sinks: [(slot: Int, gradient: Floats)] = []
+  private var sinks: [(slot: Int, gradient: Floats, inputs: Floats?)] = []
   private var gradients: [Tensor?] = []
+  /// Factor on the layers' inputs where a sink collects them.
+  package var inputWeight: Float = 1
 
   package init() {}
 
@@ -27,21 +29,28 @@ package final class Tape {
     return copy
   }
 
-  /// Makes `tensor` a variable whose gradient is added to `gradient`, in the tensor's own layout.
-  package func variable(_ tensor: Tensor, addingTo gradient: Floats) -> Tensor {
+  /// Makes `tensor` a variable whose gradient is added to `gradient`, in the tensor's own layout. If it is the weight
+  /// [out, in] of `Engine.linear`, `inputs` [in], where given, receives the sum of the rows it was multiplied with.
+  package func variable(_ tensor: Tensor, addingTo gradient: Floats, inputs: Floats? = nil) -> Tensor {
     let copy = variable(tensor)
-    sinks.append((copy.slot, gradient))
+    sinks.append((copy.slot, gradient, inputs))
     return copy
   }
 
-  /// Where the gradient of a variable is to be added, if it has such a place. Slots of sinks ascend.
-  package func sink(_ slot: Int) -> Floats? {
+  /// Where the gradient of a variable is to be added, if it has such a place.
+  package func sink(_ slot: Int) -> Floats? { sinkIndex(slot).map { sinks[$0].gradient } }
+
+  /// Where the inputs of a weight are to be added.
+  func inputs(_ slot: Int) -> Floats? { sinkIndex(slot).flatMap { sinks[$0].inputs } }
+
+  /// Slots of sinks ascend.
+  private func sinkIndex(_ slot: Int) -> Int? {
     var low = 0, high = sinks.count
     while low < high {
       let middle = (low + high) / 2
       if sinks[middle].slot < slot { low = middle + 1 } else { high = middle }
     }
-    return low < sinks.count && sinks[low].slot == slot ? sinks[low].gradient : nil
+    return low < sinks.count && sinks[low].slot == slot ? low : nil
   }
 
   /// `output` as the result of an operation on `inputs`.

@@ -73,6 +73,9 @@ extension Engine {
       dx = result
     }
     if w.slot < 0 { return [dx, nil] }
+    if let inputs = tape.inputs(w.slot) {
+      for row in 0..<rows { kernels.axpy(inputs, x.floats + row * depth, tape.inputWeight, depth) }
+    }
     let (dw, result) = try gradientPlace(w, tape)
     parallel((out + group - 1) / group, work: rows * depth * out) { task in
       let row = task * group, count = min(group, out - row)

@@ -74,7 +74,7 @@ class Trainer(Handle):
     model : Model
         Its weights change with every step.
     **options
-        For example ``optimizer="adamw"`` (or ``"momentum"``, ``"sgd"``), ``lr=3e-3``,
+        For example ``optimizer="adamw"`` (or ``"muon"``, ``"m3"``, ``"sgd"``, …), ``lr=3e-3``,
         ``weight_decay=0.1``, ``clip=1.0``, ``accumulate=1``, ``seed=0``,
         ``schedule={"type": "cosine", "warmup": 100, "total": 1000, "floor": 0.1}``;
         `trainer_schema` lists all.  Unknown ones are errors.
