@@ -1,6 +1,7 @@
 internal import CNested
 internal import CNestedShims
 internal import NestedBase
+internal import NestedLearning
 internal import NestedModels
 internal import NestedTensor
 
@@ -18,11 +19,13 @@ public func nested_abi() -> UInt32 { UInt32(NESTED_ABI) }
 public func nested_version_string() -> UnsafePointer<CChar>? { unsafe versionText.cString }
 
 /// What nested_has_feature() answers 1 for.
-private let features: [String] = ModelKind.allCases.filter(\.isBuilt).map { "kind." + $0.rawValue } + [
-  "task.lm", "memory.linear", "memory.mlp", "cms.sequential", "optim.adamw",
-  "optim.momentum",
-  "optim.sgd", "schedule.cosine", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
-]
+private let features: [String] =
+  ModelKind.allCases.filter(\.isBuilt).map { "kind." + $0.rawValue }
+  + CMSVariant.allCases.map { "cms." + $0.rawValue }
+  + OptimizerSettings.Name.allCases.map { "optim." + $0.rawValue }
+  + Schedule.Kind.allCases.map { "schedule." + $0.rawValue } + [
+    "task.lm", "memory.linear", "memory.mlp", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
+  ]
 
 @_cdecl("nested_build_info")
 public func nested_build_info() -> UnsafePointer<CChar>? { unsafe buildInfo.pointer }

@@ -74,6 +74,15 @@ pub const NESTED_LOG_WARN: i32 = 2;
 pub const NESTED_LOG_INFO: i32 = 3;
 pub const NESTED_LOG_DEBUG: i32 = 4;
 pub const NESTED_KIND_HOPE: i32 = 1;
+pub const NESTED_KIND_HOPE_ATTENTION: i32 = 2;
+pub const NESTED_KIND_TITANS: i32 = 3;
+pub const NESTED_KIND_TRANSFORMER: i32 = 4;
+pub const NESTED_KIND_RETNET: i32 = 5;
+pub const NESTED_KIND_DELTANET: i32 = 7;
+pub const NESTED_KIND_GATED_DELTANET: i32 = 8;
+pub const NESTED_KIND_TTT_LINEAR: i32 = 9;
+pub const NESTED_KIND_SRWM: i32 = 10;
+pub const NESTED_KIND_TTT_MLP: i32 = 11;
 pub const NESTED_TASK_LM: i32 = 1;
 pub const NESTED_SAVE_NO_SYNC: u32 = 1;
 pub const NESTED_SAVE_DELTA: u32 = 2;
@@ -145,6 +154,8 @@ pub type nested_progress_fn = Option<unsafe extern "C" fn(*mut c_void, *const ne
 /// Called by step(), apply() and fit() on the calling thread, bucket by bucket
 /// in flat order, to replace `data` (dtype F32) by its sum over all workers.
 /// The last call of a step carries the target count (count 1, dtype F64).
+/// With the optimizer "dgd" the buckets go on behind the gradient's n_params
+/// elements, with the layers' summed inputs.
 /// 0 = done, anything else = failure (E_CALLBACK, nothing applied).
 pub type nested_allreduce_fn = Option<unsafe extern "C" fn(*mut c_void, *mut c_void, usize, i32) -> i32>;
 
@@ -1155,7 +1166,9 @@ extern "C" {
     /// (E_EXISTS).  options: JSON, NULL or empty = {}.  Keys, with their defaults:
     /// {"optimizer":"adamw","lr":3e-3,"betas":\[0.9,0.95],"eps":1e-8,
     /// "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
-    /// "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1}}
+    /// "slow":{"beta":0.9,"weight":1.0,"period":100},
+    /// "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1,
+    /// "decay":200}}
     /// Errors as for nested_config_from_json().  \[serial] on the model
     pub fn nested_trainer_create(
         model: *mut nested_model,
