@@ -159,7 +159,7 @@ static void unsupported(void)
 {
     nested_config *config = NULL;
     FAILS(NESTED_E_UNSUPPORTED,
-          nested_config_from_json("{\"kind\":\"transformer\",\"vocab\":8}", NESTED_NUL_TERMINATED, &config));
+          nested_config_from_json("{\"kind\":\"cms\",\"vocab\":8}", NESTED_NUL_TERMINATED, &config));
     CHECK(config == NULL);
 }
 
