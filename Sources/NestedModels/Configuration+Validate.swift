@@ -14,11 +14,7 @@ extension ModelConfiguration {
     try validateSizes()
     switch kind {
     case .hope: try validateMemory()
-    case .titans:
-      if titans.mode == .mac {
-        throw ConfigurationError.unsupported("mode \(titans.mode.rawValue)", "/titans/mode")
-      }
-      if titans.mode != .lmm { try validateAttention() }
+    case .titans: if titans.mode != .lmm { try validateAttention() }
     case .transformer, .hopeAttention, .retnet: try validateAttention()
     default: break
     }
