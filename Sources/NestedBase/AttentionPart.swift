@@ -1,4 +1,5 @@
-/// What the attention of one head of one sequence reads and writes: `rows` queries, the first at `position`.
+/// What the attention of one head of one sequence reads and writes: `rows` queries, the first at `position`. A query at t sees
+/// the `keysPerQuery` keys of every token up to its own.
 public struct AttentionPart: Sendable {
   public let d: Int
   /// Tokens that a query sees, its own the last; 0 = all.
@@ -9,9 +10,9 @@ public struct AttentionPart: Sendable {
   public let stride: Int
   public let lse: Floats  // [rows, lseStride], one of each row
   public let lseStride: Int
-  /// Row j is the token at position first + j, up to the last query's.
+  /// Row j is the key number first + j, up to the last query's own.
   public let k: Floats, v: Floats  // [.., kvStride], d of each row
-  public let kvStride: Int, first: Int
+  public let kvStride: Int, first: Int, keysPerQuery: Int
   /// Keys and values that every query sees besides.
   public let persistent: Int
   public let persistentK: Floats, persistentV: Floats  // [persistent, persistentStride], d of each row
@@ -20,14 +21,14 @@ public struct AttentionPart: Sendable {
   @inlinable
   public init(
     d: Int, window: Int, scale: Float, position: Int, rows: Int, q: Floats, o: Floats, stride: Int,
-    lse: Floats, lseStride: Int, k: Floats, v: Floats, kvStride: Int, first: Int, persistent: Int,
-    persistentK: Floats, persistentV: Floats, persistentStride: Int
+    lse: Floats, lseStride: Int, k: Floats, v: Floats, kvStride: Int, first: Int, keysPerQuery: Int,
+    persistent: Int, persistentK: Floats, persistentV: Floats, persistentStride: Int
   ) {
     (self.persistent, self.persistentStride) = (persistent, persistentStride)
     (self.persistentK, self.persistentV) = (persistentK, persistentV)
     (self.d, self.window, self.scale, self.position, self.rows) = (d, window, scale, position, rows)
     (self.q, self.o, self.stride, self.lse, self.lseStride) = (q, o, stride, lse, lseStride)
-    (self.k, self.v, self.kvStride, self.first) = (k, v, kvStride, first)
+    (self.k, self.v, self.kvStride, self.first, self.keysPerQuery) = (k, v, kvStride, first, keysPerQuery)
   }
 }
 

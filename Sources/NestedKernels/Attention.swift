@@ -89,9 +89,9 @@ package func attentionBackward(_ a: AttentionPart, _ g: AttentionGradients, _ sc
         let (first, last) = seen(a, a.position + row + $0, j0, j1)
         return (first - j0, last - j0)
       }
-      let known = max(0, a.position - j0)  // keys from before the rows are constants
+      let known = max(0, a.position * a.keysPerQuery - j0)  // keys from before the rows are constants
       if known < n {
-        let to = (j0 + known - a.position) * g.dkStride
+        let to = (j0 + known - a.position * a.keysPerQuery) * g.dkStride
         rowsProduct(g.dv + to, g.dkStride, p + known, keyBlock, g.dO + at, a.stride, n - known, a.d, m)
         rowsProduct(g.dk + to, g.dkStride, ds + known, keyBlock, a.q + at, a.stride, n - known, a.d, m)
       }
@@ -105,8 +105,8 @@ package func attentionBackward(_ a: AttentionPart, _ g: AttentionGradients, _ sc
 private func forKeyBlocks(
   _ a: AttentionPart, _ position: Int, _ m: Int, _ body: (Int, Int, Int) -> Void
 ) {
-  let low = a.window > 0 ? max(0, position - a.window + 1) : 0
-  let high = position + m
+  let low = a.window > 0 ? max(0, position - a.window + 1) * a.keysPerQuery : 0
+  let high = (position + m) * a.keysPerQuery
   var block = low / keyBlock * keyBlock
   while block < high {
     body(block, max(block, low), min(block + keyBlock, high))
@@ -127,8 +127,8 @@ private func forPersistentBlocks(_ a: AttentionPart, _ body: (Int, Int) -> Void)
 /// The keys of j0..<j1 that the query at `t` sees; empty where it sees none.
 @inline(__always)
 private func seen(_ a: AttentionPart, _ t: Int, _ j0: Int, _ j1: Int) -> (Int, Int) {
-  let first = a.window > 0 ? max(j0, t - a.window + 1) : j0
-  return (min(first, j1), max(min(first, j1), min(j1, t + 1)))
+  let first = a.window > 0 ? max(j0, (t - a.window + 1) * a.keysPerQuery) : j0
+  return (min(first, j1), max(min(first, j1), min(j1, (t + 1) * a.keysPerQuery)))
 }
 
 /// One block of the running softmax: s[first..<last] become e^(scale s - top), what lies around them within the block's

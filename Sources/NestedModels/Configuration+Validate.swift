@@ -14,12 +14,8 @@ extension ModelConfiguration {
     try validateSizes()
     switch kind {
     case .hope: try validateMemory()
+    case .titans: if titans.mode != .lmm { try validateAttention() }
     case .transformer, .hopeAttention, .retnet, .tttLinear, .tttMLP: try validateAttention()
-    case .titans:
-      if titans.mode == .mac {
-        throw ConfigurationError.unsupported("mode \(titans.mode.rawValue)", "/titans/mode")
-      }
-      if titans.mode != .lmm { try validateAttention() }
     default: break
     }
     if kind.hasLevels { try validateLevels() }

@@ -74,6 +74,30 @@ import Testing
     return hash
   }
 
+  @Test func titansIsRefusedWithAPlace() throws {
+    func place(_ titans: String, _ more: String = "") -> String? {
+      refusal(#"{"kind":"titans","vocab":256,"titans":{\#(titans)}\#(more)}"#)?.place
+    }
+    for mode in ["lmm", "mac", "mag", "mal"] { #expect(place(#""mode":"\#(mode)""#) == nil) }
+    #expect(place(#""mode":"rnn""#) == "/titans/mode")
+    #expect(place(#""chunk":0"#) == "/titans/chunk")
+    #expect(place(#""segment":0"#) == "/titans/segment")
+    #expect(place(#""theta_max":-1"#) == "/titans/theta_max")
+    #expect(place(#""depth":3"#) == "/titans/depth")
+    // Rotary positions need pairs; a memory alone does not.
+    let odd = #","d_model":15,"head_dim":5"#
+    #expect(place("", odd) == nil && place(#""mode":"mac""#, odd) == "/head_dim")
+  }
+
+  /// A kind's own object leaves the canonical form, and so the fingerprint, of the other kinds alone.
+  @Test func titansIsShownForItsKindOnly() throws {
+    let hope = try ModelConfiguration(json: #"{"vocab":256,"titans":{"chunk":4}}"#)
+    #expect(hope == ModelConfiguration() && hope.json["titans"] == nil)
+    let text = #"{"kind":"titans","vocab":256,"titans":{"chunk":4}}"#
+    let titans = try ModelConfiguration(json: text)
+    #expect(try ModelConfiguration(json: titans.canonicalJSON).titans.chunk == 4)
+  }
+
   @Test func sizesFollowUntilTheyAreGiven() throws {
     var c = try ModelConfiguration(json: "{\"vocab\":256,\"d_model\":128}")
     #expect(c.headDim == 64 && c.nHeads == 2 && c.nKVHeads == 2 && c.dFF == 352)

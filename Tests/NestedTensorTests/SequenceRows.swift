@@ -9,34 +9,36 @@ extension OpRow {
     attention("attention", heads: 2, kvHeads: 2, d: 4, window: 0),
     attention("attention, grouped heads, window", heads: 4, kvHeads: 2, d: 16, window: 5),
     attention("attention, persistent keys", heads: 4, kvHeads: 2, d: 6, window: 3, persistent: 5),
+    attention("attention, two keys per query", heads: 4, kvHeads: 2, d: 6, window: 0, persistent: 2, keysPerQuery: 2),
     rotary, linearMemory("linearMemory", delta: false), linearMemory("linearMemory with the delta rule", delta: true),
     decayGate, sigmoidGate,
   ]
     + NeuralMemoryRows.all
 
   private static func attention(
-    _ name: String, heads: Int, kvHeads: Int, d: Int, window: Int, persistent: Int = 0
+    _ name: String, heads: Int, kvHeads: Int, d: Int, window: Int, persistent: Int = 0,
+    keysPerQuery f: Int = 1
   ) -> OpRow {
     let extra = [[Int]](repeating: [persistent, kvHeads * d], count: persistent > 0 ? 2 : 0)
     return OpRow(
-      name: name, shapes: { n in [[2 * n, heads * d], [2 * n, kvHeads * d], [2 * n, kvHeads * d]] + extra },
+      name: name, shapes: { n in [[2 * n, heads * d], [2 * n * f, kvHeads * d], [2 * n * f, kvHeads * d]] + extra },
       apply: { engine, x, _ in
         try engine.attention(
           x[0], x[1], x[2], heads: heads, kvHeads: kvHeads, batch: 2, window: window,
-          persistent: persistent > 0 ? PersistentKeys(k: x[3], v: x[4]) : nil)
+          persistent: persistent > 0 ? PersistentKeys(k: x[3], v: x[4]) : nil, keysPerQuery: f)
       },
       oracle: { x, n in
         var o = [Double](repeating: 0, count: 2 * n * heads * d)
         for row in 0..<2 {
           for t in 0..<n {
             for head in 0..<heads {
-              func at(_ t: Int, _ head: Int, _ heads: Int) -> Int { ((row * n + t) * heads + head) * d }
+              func at(_ t: Int, _ head: Int, _ heads: Int, of n: Int) -> Int { ((row * n + t) * heads + head) * d }
               let shared = head / (heads / kvHeads)
               let first = window > 0 ? max(0, t - window + 1) : 0
               // Of each key: the inputs for it and its value, and where it stands in them.
-              var keys = (first...t).map { (k: 1, v: 2, at: at($0, shared, kvHeads)) }
+              var keys = (first * f..<(t + 1) * f).map { (k: 1, v: 2, at: at($0, shared, kvHeads, of: n * f)) }
               for j in 0..<persistent { keys.append((k: 3, v: 4, at: (j * kvHeads + shared) * d)) }
-              let query = at(t, head, heads)
+              let query = at(t, head, heads, of: n)
               let scores = keys.map { key in
                 (0..<d).reduce(0.0) { $0 + x[0][query + $1] * x[key.k][key.at + $1] } / Double(d).squareRoot()
               }

@@ -101,6 +101,14 @@ struct KindCase: Sendable, CustomStringConvertible {
     titans(
       "titans, mal, grouped heads", #""mode":"mal","memory":"linear","persistent":2,"window":40"#,
       .init(mode: .layer, kvHeads: 1, window: 40), more: #","n_kv_heads":1,"segment":8"#),
+    titans(
+      "titans, mac", #""mode":"mac","memory":"linear","persistent":3,"segment":5"#,
+      .init(mode: .context, segment: 5)),
+    titans("titans, mac, mlp, defaults", #""mode":"mac""#, .init(mode: .context, segment: 64)),
+    titans(
+      "titans, mac, chunk, grouped heads",
+      #""mode":"mac","segment":2,"chunk":4,"theta_max":0.5,"persistent":0"#,
+      .init(mode: .context, kvHeads: 1, chunk: 4, segment: 2, thetaMax: 0.5), more: #","n_kv_heads":1"#),
   ]
 
   private static func titans(_ name: String, _ json: String, _ options: OracleTitans.Options, more: String = "") -> KindCase {

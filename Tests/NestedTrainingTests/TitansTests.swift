@@ -13,7 +13,7 @@ import Testing
   }
 
   /// One token for ever, two in turn, and noise, at initial weights and after training.
-  @Test(arguments: [#""memory":"linear""#, "", #""mode":"mag""#, #""mode":"mal""#])
+  @Test(arguments: [#""memory":"linear""#, "", #""mode":"mag""#, #""mode":"mal""#, #""mode":"mac""#])
   func longStreamsStayFinite(_ titans: String) throws {
     let model = try model(titans)
     let trainer = try Trainer(model: model, options: Array("{}".utf8))

@@ -28,12 +28,20 @@ package struct OracleAttention: OracleStreamMixer {
     return out.map { tape.apply($0, mixed) } ?? mixed
   }
 
+  /// A key and a value of n without a query.
+  package mutating func add(_ tape: ScalarTape, _ n: [Num], position: Int) {
+    keys.append(tape.rotate(tape.apply(k, n), o.headDim, position, theta: o.theta))
+    values.append(tape.apply(v, n))
+  }
+
+  /// Forgets all but the persistent keys.
+  package mutating func clear() { (keys, values) = ([], []) }
+
   private mutating func attend(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
     let d = o.headDim
     let query = tape.rotate(tape.apply(q, n), d, position, theta: o.theta)
-    keys.append(tape.rotate(tape.apply(k, n), d, position, theta: o.theta))
-    values.append(tape.apply(v, n))
-    let first = o.window > 0 ? max(0, position - o.window + 1) : 0
+    add(tape, n, position: position)
+    let first = o.window > 0 ? max(0, keys.count - o.window) : 0
     var mixed: [Num] = []
     for head in 0..<o.heads {
       let own = Array(query[head * d..<(head + 1) * d])

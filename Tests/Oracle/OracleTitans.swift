@@ -52,18 +52,19 @@ package struct OracleNeuralMemory {
 
 /// The kind `titans`.
 package struct OracleTitans: OracleStreamMixer {
-  /// What the memory is: all there is, a gate for attention, a layer before it.
-  package enum Mode: Sendable { case alone, gate, layer }
+  /// What the memory is: all there is, a gate for attention, a layer before it, context for it.
+  package enum Mode: Sendable { case alone, gate, layer, context }
 
   package struct Options: Sendable {
     package var mode = Mode.alone
-    package var heads = 2, kvHeads = 2, chunk = 1, window = 0
+    package var heads = 2, kvHeads = 2, chunk = 1, window = 0, segment = 0
     package var thetaMax = 1.0
     package init(
-      mode: Mode = .alone, heads: Int = 2, kvHeads: Int = 2, chunk: Int = 1, window: Int = 0, thetaMax: Double = 1
+      mode: Mode = .alone, heads: Int = 2, kvHeads: Int = 2, chunk: Int = 1, window: Int = 0,
+      segment: Int = 0, thetaMax: Double = 1
     ) {
       (self.mode, self.heads, self.kvHeads, self.chunk) = (mode, heads, kvHeads, chunk)
-      (self.window, self.thetaMax) = (window, thetaMax)
+      (self.window, self.segment, self.thetaMax) = (window, segment, thetaMax)
     }
   }
 
@@ -71,6 +72,7 @@ package struct OracleTitans: OracleStreamMixer {
   private let p: [String: [Num]]
   private var memories: [OracleNeuralMemory]
   private var attention: OracleAttention?
+  private var start: [OracleNeuralMemory] = []  // at the segment's start
   private var tails: [String: [[Num]]] = [:]  // the last inputs of each convolution
 
   package init(_ options: Options, _ p: [String: [Num]], width: Int) {
@@ -110,7 +112,7 @@ package struct OracleTitans: OracleStreamMixer {
 
   /// The memory's output for the token n [D].
   private mutating func remember(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
-    let q = convolved(tape, "q", n), k = convolved(tape, "k", n), v = convolved(tape, "v", n)
+    let q = convolved(tape, "q", n, tail: "q of the memory's input"), k = convolved(tape, "k", n), v = convolved(tape, "v", n)
     func gate(_ name: String) -> [Num] {
       tape.add(project(tape, name, n, o.heads), p["\(name)_bias"]!).map(tape.sigmoid)
     }
@@ -129,14 +131,29 @@ package struct OracleTitans: OracleStreamMixer {
     (0..<o.heads).flatMap { tape.rmsNorm(head(x, $0), head(p["\(name).weight"]!, $0), 1e-6) }
   }
 
+  private func gated(_ tape: ScalarTape, _ seen: [Num], by read: [Num]) -> [Num] {
+    tape.multiply(
+      headNorm(tape, seen, "head_norm"), tape.silu(tape.rmsNorm(read, p["memory_norm.weight"]!, 1e-6)))
+  }
+
   package mutating func step(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
-    let read = remember(tape, n, position: position)
     let mixed: [Num]
     switch o.mode {
     case .gate:
-      let seen = headNorm(tape, attention!.step(tape, n, position: position), "head_norm")
-      mixed = tape.multiply(seen, tape.silu(tape.rmsNorm(read, p["memory_norm.weight"]!, 1e-6)))
+      let seen = attention!.step(tape, n, position: position)
+      mixed = gated(tape, seen, by: remember(tape, n, position: position))
+    case .context:
+      if position % o.segment == 0 {
+        start = memories
+        attention!.clear()
+      }
+      let q = convolved(tape, "q", n)
+      attention!.add(
+        tape, (0..<o.heads).flatMap { start[$0].read(tape, tape.l2(head(q, $0))) }, position: position)
+      let seen = attention!.step(tape, n, position: position)
+      mixed = gated(tape, seen, by: remember(tape, seen, position: position))
     case .alone, .layer:
+      let read = remember(tape, n, position: position)
       let own = tape.multiply(
         headNorm(tape, read, "head_norm"), tape.silu(project(tape, "gate", n, width)))
       mixed = attention?.step(tape, own, position: position) ?? own

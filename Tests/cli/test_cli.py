@@ -14,8 +14,9 @@ import time
 
 import pytest
 
-# A process started in the background ignores SIGINT, and so would the program, which inherits that.
-signal.signal(signal.SIGINT, signal.default_int_handler)
+# What starts the tests may ignore signals (a shell in the background, nohup), and the program would inherit that.
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "bin" / "nested-cli"

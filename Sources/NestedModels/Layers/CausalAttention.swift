@@ -77,11 +77,11 @@ struct CausalAttention: Sendable {
 
   func attend(
     _ engine: Engine, _ p: Parameters, _ queries: Tensor, _ keys: Tensor, _ values: Tensor, batch: Int,
-    stream: AttentionStream?
+    stream: AttentionStream?, keysPerQuery: Int = 1
   ) throws(NestedError) -> Tensor {
     try engine.attention(
       queries, keys, values, heads: heads, kvHeads: kvHeads, batch: batch, window: window, stream: stream,
-      persistent: persistent.map { PersistentKeys(k: p[$0.k], v: p[$0.v]) })
+      persistent: persistent.map { PersistentKeys(k: p[$0.k], v: p[$0.v]) }, keysPerQuery: keysPerQuery)
   }
 
   /// Writes a key and a value to every row from `row` on.

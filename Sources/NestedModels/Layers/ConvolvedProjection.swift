@@ -37,4 +37,24 @@ struct ConvolvedProjection: Sendable {
     }
     return y
   }
+
+  /// The same for the next rows of B sequences, with gradients through what came before them: `earlier` [B, ≤ 3, width] are
+  /// their last inputs, nil before the first, and move on.
+  func forward(
+    _ engine: Engine, _ p: Parameters, _ n: Tensor, batch: Int, after earlier: inout Tensor?
+  ) throws(NestedError) -> Tensor {
+    let x = weight >= 0 ? try engine.linear(n, p[weight]) : n
+    let rows = x.count / width / batch
+    let own = try engine.reshape(x, Shape(batch, rows, width))
+    let all = try earlier.map { (before) throws(NestedError) in
+      try engine.concatenate([before, own], axis: 1)
+    } ?? own
+    let length = all.shape[1]
+    earlier = try engine.slice(all, axis: 1, start: max(0, length - 3), count: min(3, length))
+    let y = try engine.shortConvolution(
+      try engine.reshape(all, Shape(batch * length, width)), p[convolution], batch: batch)
+    let last = try engine.slice(
+      try engine.reshape(y, all.shape), axis: 1, start: length - rows, count: rows)
+    return try engine.reshape(last, x.shape)
+  }
 }

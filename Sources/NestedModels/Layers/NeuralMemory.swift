@@ -12,8 +12,8 @@ import NestedTensor
 /// no weights, and an eps of 1 inside the root, for the reason at `NeuralMemorySpec.normEps`. α is one of a head, as in T1;
 /// T2 has one of a channel. The token is read after it was written, as MAC does (T1 leaves it open).
 struct NeuralMemory: Sendable {
-  private let spec: NeuralMemorySpec
-  private let heads: Int, width: Int
+  let spec: NeuralMemorySpec
+  let heads: Int, width: Int
   private let thetaMax: Float
   private let q: ConvolvedProjection?, k: ConvolvedProjection?, v: ConvolvedProjection?
   private let gates: [(weight: Int, bias: Int)]  // α, η, θ
@@ -57,42 +57,66 @@ struct NeuralMemory: Sendable {
 
   private var tails: Int { 3 * 3 * width }
   /// The last inputs of the three convolutions, then the memory of every head.
-  var stateSize: Int { tails + heads * spec.stateSize }
+  var stateSize: Int { tails + memorySize }
+  /// Floats of the memories of all heads.
+  var memorySize: Int { heads * spec.stateSize }
 
   func initialize(_ state: Floats, _ p: Parameters) {
     state.fill(0, count: tails)
-    Engine.neuralMemoryState(spec, state + tails, weights.map { p[$0] }, heads: heads)
+    initializeMemories(state + tails, p)
+  }
+
+  func initializeMemories(_ state: Floats, _ p: Parameters) {
+    Engine.neuralMemoryState(spec, state, weights.map { p[$0] }, heads: heads)
+  }
+
+  /// The memories before the first token [B H, ..].
+  func initial(_ engine: Engine, _ p: Parameters, batch: Int) throws(NestedError) -> Tensor {
+    try engine.neuralMemoryState(spec, weights.map { p[$0] }, heads: heads, batch: batch)
   }
 
   /// o [B T, D] for n [B T, D]; `state` is a stream's.
   func forward(
     _ engine: Engine, _ p: Parameters, _ n: Tensor, batch: Int, state: Floats?, position: Int, writes: Bool
   ) throws(NestedError) -> Tensor {
-    guard let q, let k, let v else { return n }
-    func input(_ projection: ConvolvedProjection, _ slot: Int) throws(NestedError) -> Tensor {
+    let (queries, written) = try inputs(engine, p, n, writes: writes) { (projection, slot) throws(NestedError) in
       try projection.forward(engine, p, n, batch: batch, tail: state.map { $0 + slot * projection.stateSize })
     }
-    let queries = try engine.l2Norm(try input(q, 0), heads: heads)
-    // Convolved also where nothing is written: a stream's tails move on.
-    let keys = try engine.l2Norm(try input(k, 1), heads: heads), values = try input(v, 2)
-    let written = writes ? try self.writes(engine, p, n, keys, values) : nil
     if let state {
       return try engine.neuralMemory(
         spec, q: queries, writes: written, stream: state + tails, heads: heads, position: position)
     }
-    let initial = try engine.neuralMemoryState(spec, weights.map { p[$0] }, heads: heads, batch: batch)
     return try engine.neuralMemory(
-      spec, q: queries, writes: written, state: initial, heads: heads, batch: batch
+      spec, q: queries, writes: written, state: try initial(engine, p, batch: batch), heads: heads, batch: batch
     ).o
   }
 
-  private func writes(
-    _ engine: Engine, _ p: Parameters, _ n: Tensor, _ k: Tensor, _ v: Tensor
-  ) throws(NestedError) -> NeuralMemoryWrites {
+  // MARK: Its parts
+
+  /// How a projection of n is convolved: what came before its first row is known by the convolution's number.
+  typealias Convolve = (ConvolvedProjection, Int) throws(NestedError) -> Tensor
+
+  func queries(_ engine: Engine, _ convolve: Convolve) throws(NestedError) -> Tensor {
+    guard let q else { return try engine.empty(Shape(1)) }
+    return try engine.l2Norm(try convolve(q, 0), heads: heads)
+  }
+
+  /// Queries, and what is written.
+  func inputs(
+    _ engine: Engine, _ p: Parameters, _ n: Tensor, writes: Bool, _ convolve: Convolve
+  ) throws(NestedError) -> (q: Tensor, writes: NeuralMemoryWrites?) {
+    guard let k, let v else { return (n, nil) }
+    let queries = try self.queries(engine, convolve)
+    // Convolved also where nothing is written: a stream's tails move on.
+    let keys = try engine.l2Norm(try convolve(k, 1), heads: heads), values = try convolve(v, 2)
+    if !writes { return (queries, nil) }
     func gate(_ i: Int, _ maximum: Float) throws(NestedError) -> Tensor {
       try engine.sigmoidGate(try engine.linear(n, p[gates[i].weight]), bias: p[gates[i].bias], maximum: maximum)
     }
-    return NeuralMemoryWrites(
-      k: k, v: v, alpha: try gate(0, 1), eta: try gate(1, 1), theta: try gate(2, thetaMax))
+    return (
+      queries,
+      NeuralMemoryWrites(
+        k: keys, v: values, alpha: try gate(0, 1), eta: try gate(1, 1), theta: try gate(2, thetaMax))
+    )
   }
 }

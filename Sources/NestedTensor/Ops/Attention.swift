@@ -7,8 +7,8 @@ package struct PersistentKeys {
   package init(k: Tensor, v: Tensor) { (self.k, self.v) = (k, v) }
 }
 
-/// What a piece of a stream sees of the tokens before it: row j of `rows` [.., stride] is the token at position
-/// first + j, keys [Hkv d] and then values [Hkv d], the piece's own rows included.
+/// What a piece of a stream sees of the tokens before it: row j of `rows` [.., stride] is the key number first + j (that of
+/// the token at this position, where each has one), keys [Hkv d] and then values [Hkv d], the piece's own rows included.
 package struct AttentionStream {
   package let rows: Floats
   package let stride: Int
@@ -21,13 +21,14 @@ package struct AttentionStream {
 
 extension Engine {
   /// Causal softmax attention: q, o [B T, H d], k, v [B T, Hkv d]; query heads share key heads in groups. A query sees
-  /// the last `window` tokens up to its own (0 = all); the scale is 1/√d.
+  /// the last `window` tokens up to its own (0 = all); the scale is 1/√d. With several keys per query, k and v
+  /// [B T keysPerQuery, Hkv d] hold each token's one after the other.
   ///
   /// Without a stream every row of the batch is a sequence of its own. With one (B = 1), keys and values are read from
   /// its rows, and those of earlier tokens are constants. `persistent` keys are seen whatever the window.
   package func attention(
     _ q: Tensor, _ k: Tensor, _ v: Tensor, heads: Int, kvHeads: Int, batch: Int, window: Int,
-    stream: AttentionStream? = nil, persistent: PersistentKeys? = nil
+    stream: AttentionStream? = nil, persistent: PersistentKeys? = nil, keysPerQuery: Int = 1
   ) throws(NestedError) -> Tensor {
     let width = q.shape.last, d = width / heads, length = q.count / width / batch
     let kvWidth = kvHeads * d, group = heads / kvHeads
@@ -35,12 +36,12 @@ extension Engine {
     let lse = try empty(Shape(batch * length, heads))
     let scratch = try memory.take(batch * heads * kernels.attentionScratch)
     let extra = persistent.map { $0.k.count / kvWidth } ?? 0
-    let work = q.count * (length + (stream?.position ?? 0) + extra) * 2
+    let work = q.count * ((length + (stream?.position ?? 0)) * keysPerQuery + extra) * 2
 
     /// The arguments of one head of one sequence.
     func part(_ row: Int, _ head: Int) -> AttentionPart {
       let at = row * length * width + head * d
-      let own = row * length * kvWidth + head / group * d
+      let own = row * length * keysPerQuery * kvWidth + head / group * d
       let shared = head / group * d
       return AttentionPart(
         d: d, window: window, scale: 1 / Float(d).squareRoot(), position: stream?.position ?? 0,
@@ -48,8 +49,8 @@ extension Engine {
         lse: lse.floats + row * length * heads + head, lseStride: heads,
         k: stream.map { $0.rows + shared } ?? k.floats + own,
         v: stream.map { $0.rows + kvWidth + shared } ?? v.floats + own,
-        kvStride: stream?.stride ?? kvWidth, first: stream?.first ?? 0, persistent: extra,
-        persistentK: (persistent?.k ?? k).floats + shared, persistentV: (persistent?.v ?? v).floats + shared,
+        kvStride: stream?.stride ?? kvWidth, first: stream?.first ?? 0, keysPerQuery: keysPerQuery,
+        persistent: extra, persistentK: (persistent?.k ?? k).floats + shared, persistentV: (persistent?.v ?? v).floats + shared,
         persistentStride: kvWidth)
     }
     let size = kernels.attentionScratch
@@ -66,7 +67,7 @@ extension Engine {
       let scratch = try engine.memory.take(batch * kvHeads * size)
       engine.parallel(batch * kvHeads, work: work * 3) { task in
         let row = task / kvHeads, kvHead = task % kvHeads
-        let at = row * length * kvWidth + kvHead * d
+        let at = row * length * keysPerQuery * kvWidth + kvHead * d
         for head in kvHead * group..<(kvHead + 1) * group {
           let place = row * length * width + head * d
           engine.kernels.attentionBackward(

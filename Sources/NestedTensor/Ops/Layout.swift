@@ -68,13 +68,23 @@ extension Engine {
   /// The tensors one after the other along `axis`.
   package func concatenate(_ parts: [Tensor], axis: Int) throws(NestedError) -> Tensor {
     let total = parts.reduce(0) { $0 + $1.shape[axis] }
-    var sum = try pad(parts[0], axis: axis, before: 0, size: total)
-    var at = parts[0].shape[axis]
-    for part in parts.dropFirst() {
-      sum = try add(sum, try pad(part, axis: axis, before: at, size: total))
+    let y = try empty(parts[0].shape.replacing(axis, with: total))
+    var at = 0
+    for part in parts {
+      copyAlong(axis, from: part, at: 0, to: y, at: at, count: part.shape[axis])
       at += part.shape[axis]
     }
-    return sum
+    guard tape != nil, parts.contains(where: { $0.slot >= 0 }) else { return y }
+    return record(parts, y) { (engine, dy) throws(NestedError) in
+      var at = 0
+      var result: [Tensor?] = []
+      for part in parts {
+        let count = part.shape[axis]
+        result.append(part.slot < 0 ? nil : try engine.slice(dy, axis: axis, start: at, count: count))
+        at += count
+      }
+      return result
+    }
   }
 
   /// Repeats axes of size 1 up to `shape`.
