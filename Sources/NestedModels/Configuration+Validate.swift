@@ -57,7 +57,7 @@ extension ModelConfiguration {
   /// SPEC 3: each period is a multiple of the one before, levels without one come last, and a
   /// period of the fastest level is a whole number of segments.
   private func validateLevels() throws(NestedError) {
-    if cms.meta != .none {
+    if cms.meta == .exact {
       throw ConfigurationError.unsupported("meta \(cms.meta.rawValue)", "/cms/meta")
     }
     guard let fastest = cms.levels.first else {

@@ -1,6 +1,16 @@
 package import NestedBase
 package import NestedTensor
 
+/// Weights that hold for some of a row's tokens: what levels that go on learning are along it.
+package struct LevelSpan {
+  package let rows: Range<Int>
+  package let parameters: Parameters
+
+  package init(rows: Range<Int>, parameters: Parameters) {
+    (self.rows, self.parameters) = (rows, parameters)
+  }
+}
+
 /// A language model of any kind (SPEC 1): embedding → L × [mixer, feed-forward] → RMSNorm → logits.
 ///
 /// A value that knows where its parameters stand; weights and states come in with every call.
@@ -65,9 +75,11 @@ package struct Network: Sendable {
     }
   }
 
-  /// logits [B T, V] for tokens [B, T]: fresh rows, or with a stream (B = 1) the next T tokens of it.
+  /// logits [B T, V] for tokens [B, T]: fresh rows, or with a stream (B = 1) the next T tokens of it. With `spans`, which
+  /// together are one whole row (B = 1), the feed-forwards read those weights and all else reads `p`.
   package func logits(
-    _ engine: Engine, _ p: Parameters, tokens: Tokens, batch: Int, length: Int, stream: Stream? = nil
+    _ engine: Engine, _ p: Parameters, tokens: Tokens, batch: Int, length: Int, stream: Stream? = nil,
+    spans: [LevelSpan] = []
   ) throws(NestedError) -> Tensor {
     var x = try engine.embedding(p[embed], tokens, rows: batch * length)
     var state = 0, rows = 0
@@ -78,11 +90,26 @@ package struct Network: Sendable {
           position: s.position, writes: s.writes, keepsRows: s.keepsRows)
       }
       x = try block.mixer.forward(engine, p, x, batch: batch, stream: part)
-      x = try block.feedForward.forward(engine, p, x)
+      x =
+        spans.isEmpty
+        ? try block.feedForward.forward(engine, p, x)
+        : try Network.forward(engine, block.feedForward, x, spans)
       state += block.mixer.stateSize
       rows += block.mixer.rowSize * (stream?.capacity ?? 0)
     }
     return try engine.linear(try engine.rmsNorm(x, p[norm], eps: eps), p[head])
+  }
+
+  /// y [T, D] for x [T, D], span by span.
+  private static func forward(
+    _ engine: Engine, _ feedForward: any FeedForward, _ x: Tensor, _ spans: [LevelSpan]
+  ) throws(NestedError) -> Tensor {
+    var parts: [Tensor] = []
+    for span in spans {
+      let part = try engine.slice(x, axis: 0, start: span.rows.lowerBound, count: span.rows.count)
+      parts.append(try feedForward.forward(engine, span.parameters, part))
+    }
+    return try engine.concatenate(parts, axis: 0)
   }
 
   /// Whether a state that came from a file is one that the layers can have written.

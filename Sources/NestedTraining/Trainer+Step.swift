@@ -77,12 +77,10 @@ extension Trainer {
     let runtime = model.runtime
     let engine = try runtime.checkOut()
     defer { runtime.checkIn(engine) }
-    let result = try model.withWeights { (_: Floats) throws(NestedError) in
-      try addGradient(
-        of: model, tokens: batch.tokens, targets: batch.targets,
-        lossWeights: batch.weights, batch: batch.batch, length: batch.length, into: candidate,
-        inputs: inputCount > 0 ? inputs : nil, engine: engine, control: control)
-    }
+    let result = try addGradient(
+      of: model, tokens: batch.tokens, targets: batch.targets,
+      lossWeights: batch.weights, batch: batch.batch, length: batch.length, into: candidate,
+      inputs: inputCount > 0 ? inputs : nil, engine: engine, control: control)
     if counters.batches > 0 || isGradientLent {
       let (kernels, gradient) = (runtime.kernels, gradientStorage.floats)
       forEachBlock { (block, _) in

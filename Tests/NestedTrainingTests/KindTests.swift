@@ -56,6 +56,29 @@ import Testing
     }
   }
 
+  /// With levels: every token's logits while they learn, and what they have learnt. Tolerances of SessionOracleTests.
+  @Test(arguments: KindCase.all.filter { $0.json.contains("hope") })
+  func learningStreamsAgreeWithTheOracle(_ c: KindCase) throws {
+    let model = try c.model(seed: 451)
+    let text = tokens(101, 452)
+    let configuration = model.configuration
+    let levels = configuration.levels.map {
+      OracleOptions.Level(
+        chunk: $0.chunk, hidden: $0.hidden, optimizer: .init(rawValue: $0.optimizer.rawValue)!,
+        lr: Double($0.lr), clip: Double($0.clip))
+    }
+    let start = model.named
+    let goal = OracleNetwork.learn(
+      KindCase.sizes, start, text, levels: levels, segment: configuration.segment,
+      variant: .init(rawValue: configuration.cms.variant.rawValue)!, c.mixer)
+    let session = try Session(model: model, learn: .on, seed: 0)
+    let got = try session.read(text, pieces: [1, 17, 5])
+    #expect(relativeError(got.map { Double($0) }, goal.logits) <= 1e-5)
+    let online = try session.online
+    #expect(session.updates > 0)
+    #expect(changeError(online, goal.values, from: start) <= 1e-3)
+  }
+
   @Test(arguments: KindCase.all)
   func threadsAndBatchesDoNotMatter(_ c: KindCase) throws {
     let one = try c.model(seed: 431), three = try c.model(seed: 431, threads: 3)

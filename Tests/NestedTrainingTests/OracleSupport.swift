@@ -68,11 +68,9 @@ extension Model {
       try tokens.withUnsafeBufferPointer { tokens in
         try flat.withUnsafeMutableBufferPointer { flat in
           let (tokens, flat) = (Tokens(tokens.baseAddress!), Floats(flat.baseAddress!))
-          return try withWeights { (_: Floats) throws(NestedError) in
-            try addGradient(
-              of: self, tokens: tokens, targets: t, lossWeights: w, batch: rows.count,
-              length: rows[0].count, into: flat, engine: engine, control: quiet)
-          }
+          return try addGradient(
+            of: self, tokens: tokens, targets: t, lossWeights: w, batch: rows.count,
+            length: rows[0].count, into: flat, engine: engine, control: quiet)
         }
       }
     }

@@ -13,6 +13,7 @@ import Testing
     let rule: OracleOptimizer.Rule
     let clip: Double
     let rates: [Double]
+    var meta = OracleOptions.Meta.none
     var description: String { name }
   }
 
@@ -34,6 +35,11 @@ import Testing
         0.01 / 3, 0.02 / 3, 0.01, 0.01, 0.01 * (0.2 + 0.4 * (1 + 0.5.squareRoot())), 0.006,
         0.01 * (0.2 + 0.4 * (1 - 0.5.squareRoot())), 0.002,
       ]),
+    Case(
+      name: "momentum, rows that learn",
+      json:
+        #"{"optimizer": "momentum", "lr": 0.05, "momentum": 0.8, "clip": 0.3, "weight_decay": 0, "schedule": {"type": "constant"}}"#,
+      rule: .momentum(0.8), clip: 0.3, rates: [Double](repeating: 0.05, count: 8), meta: .firstOrder),
     Case(
       name: "adamw, accumulated batches, other betas",
       json:
@@ -59,7 +65,7 @@ import Testing
   @Test(arguments: cases)
   func eightStepsAgree(_ c: Case) throws {
     var o = OracleOptions()
-    (o.vocab, o.layers, o.heads, o.headDim, o.tied) = (17, 2, 2, 8, false)
+    (o.vocab, o.layers, o.heads, o.headDim, o.tied, o.meta) = (17, 2, 2, 8, false, c.meta)
     o.levels = [
       .init(chunk: 8, hidden: 12), .init(chunk: 40, hidden: 10), .init(chunk: 80, hidden: 10),
       .init(chunk: 0, hidden: 8),

@@ -15,7 +15,7 @@ import Testing
     var description: String { "\(kind.rawValue), \(variant.rawValue)" }
 
     static let all = [ModelKind.hope, .hopeAttention].flatMap { kind in
-      [CMSVariant.independent, .nested].map { Case(kind: kind, variant: $0) }
+      CMSVariant.allCases.map { Case(kind: kind, variant: $0) }
     }
 
     /// Levels that step at every 8, 16 and 48 tokens, in segments of 4, each with an optimizer of its own.

@@ -2,7 +2,7 @@
 package struct OracleHope: Sendable {
   package let options: OracleOptions
   /// SPEC 7's names → tape numbers: leaves where a gradient is wanted, constants elsewhere.
-  package let parameters: [String: [Num]]
+  package private(set) var parameters: [String: [Num]]
   let mixers: [OracleMixer]
 
   package struct State: Sendable {
@@ -29,6 +29,13 @@ package struct OracleHope: Sendable {
     self.options = options
     self.parameters = parameters
     self.mixers = (0..<options.layers).map { OracleMixer(options, layer: $0, parameters) }
+  }
+
+  /// The same model with other levels.
+  func with(levels: [String: [Num]]) -> OracleHope {
+    var copy = self
+    copy.parameters.merge(levels) { $1 }
+    return copy
   }
 
   package func initialState() -> State {

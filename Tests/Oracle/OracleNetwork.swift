@@ -19,7 +19,7 @@ package struct OracleNetwork {
 
   private let sizes: Sizes
   private let tape: ScalarTape
-  package let parameters: [String: [Num]]
+  package private(set) var parameters: [String: [Num]]
   private var mixers: [any OracleStreamMixer]
   private var position = 0
 
@@ -41,6 +41,11 @@ package struct OracleNetwork {
       }
       return make(own, tape)
     }
+  }
+
+  /// Puts others in place of the levels' parameters.
+  mutating func setLevels(_ value: (String) -> [Num]) {
+    for name in parameters.keys.sorted() where OracleTrainer.level(of: name) >= 0 { parameters[name] = value(name) }
   }
 
   /// Reads one token: logits [V].

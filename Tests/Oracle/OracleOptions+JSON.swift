@@ -21,7 +21,7 @@ extension OracleOptions {
           "adaptive_q": \(adaptiveQ), "adapt": [\(adapted)], "expansion": \(expansion),
           "memory_chunk": \(memoryChunk), "projection_chunk": \(projectionChunk),
           "read": "\(read.rawValue)", "eta_max": \(etaMax), "truncate_bptt": \(truncateBPTT) },
-        "cms": { "variant": "\(variant.rawValue)", "mlp": "\(feed.rawValue)", "meta": "none",
+        "cms": { "variant": "\(variant.rawValue)", "mlp": "\(feed.rawValue)", "meta": "\(meta.rawValue)",
           "levels": [ \(levelTexts.joined(separator: ", ")) ] } }
       """
   }

@@ -8,6 +8,7 @@ package struct OracleOptions: Sendable {
   package enum Read: String, Sendable, CaseIterable { case token, chunk }
   package enum Feed: String, Sendable, CaseIterable { case swiglu, gelu }
   package enum Variant: String, Sendable, CaseIterable { case sequential, nested, independent }
+  package enum Meta: String, Sendable, CaseIterable { case none, firstOrder = "first-order" }
   package enum LevelRule: String, Sendable, CaseIterable {
     case sgd, momentum, nesterov, adagrad, adam, adamw
     case preconditioned = "preconditioned-momentum"
@@ -65,6 +66,7 @@ package struct OracleOptions: Sendable {
 
   package var feed = Feed.swiglu
   package var variant = Variant.sequential
+  package var meta = Meta.none
   package var levels = [Level(chunk: 64, hidden: 16), Level(chunk: 0, hidden: 16)]
 
   package init() {}

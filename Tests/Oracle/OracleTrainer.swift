@@ -37,7 +37,10 @@ package struct OracleTrainer: Sendable {
     var loss = 0.0
     var count = 0
     for row in rows {
-      let run = OracleHope.run(options, values, row, gradients: true)
+      let run =
+        options.meta == .firstOrder
+        ? OracleHope.runAdapted(options, values, row)
+        : OracleHope.run(options, values, row, gradients: true)
       loss += run.losses.reduce(0, +)
       count += row.count - 1
       for (name, g) in run.gradients {

@@ -23,7 +23,7 @@ package struct DeltaMomentum: Optimizer {
     _ w: Floats, _ state: Floats, stride: Int, _ g: Floats, count: Int, step: UpdateStep,
     kernels: KernelSet
   ) {
-    preconditionFailure("[delta-momentum] takes whole matrices only")
+    precondition(count == 0, "[delta-momentum] takes whole matrices only")
   }
 
   package func matrixScratch(rows: Int, columns: Int) -> Int {
