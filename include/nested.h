@@ -413,7 +413,7 @@ typedef struct nested_run {
 enum {
     NESTED_KIND_HOPE           = 1, /**< "hope": self-modifying Titans + CMS          */
     NESTED_KIND_HOPE_ATTENTION = 2, /**< "hope-attention": causal attention + CMS     */
-    NESTED_KIND_TITANS         = 3, /**< "titans": memory with momentum, lmm mag mal  */
+    NESTED_KIND_TITANS         = 3, /**< "titans": memory with momentum               */
     NESTED_KIND_TRANSFORMER    = 4, /**< "transformer": Transformer++ (Llama)         */
     NESTED_KIND_RETNET         = 5, /**< "retnet": multi-scale retention              */
     NESTED_KIND_DELTANET       = 7, /**< "deltanet": the delta rule                   */
