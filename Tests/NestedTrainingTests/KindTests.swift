@@ -1,6 +1,7 @@
 import Glibc
 import NestedBase
 import NestedCheckpoint
+import NestedLearning
 import NestedModels
 import NestedTensor
 import NestedTraining

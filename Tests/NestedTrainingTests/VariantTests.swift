@@ -1,4 +1,5 @@
 import NestedBase
+import NestedLearning
 import NestedModels
 import NestedTensor
 import NestedTraining

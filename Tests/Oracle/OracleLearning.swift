@@ -16,6 +16,7 @@ extension OracleNetwork {
       case .sgd: OracleOptimizer(.sgd)
       case .momentum: OracleOptimizer(.momentum(0.9))
       case .adamw: OracleOptimizer(.adamw(beta1: 0.9, beta2: 0.999, eps: 1e-8, weightDecay: 0))
+      default: preconditionFailure("this oracle knows sgd, momentum and adamw")
       }
     }
     var optimizers = (0..<sizes.layers).map { _ in fresh }

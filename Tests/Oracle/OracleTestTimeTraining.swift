@@ -79,10 +79,6 @@ package struct OracleTestTimeTraining: OracleStreamMixer {
 }
 
 extension ScalarTape {
-  private func power(_ a: Num, _ e: Double) -> Num {
-    edge(a, e * powDouble(a.value, e - 1))
-    return close(powDouble(a.value, e))
-  }
   private func mean(_ x: [Num]) -> Num {
     for a in x { edge(a, 1 / Double(x.count)) }
     return close(x.reduce(0) { $0 + $1.value } / Double(x.count))
@@ -103,13 +99,5 @@ extension ScalarTape {
     let g = multiply(gamma, subtract(add(multiply(c, gamma), beta), target))
     let (m, along) = (mean(g), mean(multiply(g, c)))
     return g.indices.map { multiply(subtract(subtract(g[$0], m), multiply(c[$0], along)), root) }
-  }
-  /// gelu'(x) with its own slope by the chain rule through tanh.
-  func geluSlope(_ a: Num) -> Num {
-    let x = a.value, c = (2 / Double.pi).squareRoot()
-    let u = c * (x + 0.044715 * x * x * x), du = c * (1 + 3 * 0.044715 * x * x), ddu = c * 6 * 0.044715 * x
-    let t = tanhDouble(u), s = 1 - t * t
-    edge(a, s * du + 0.5 * x * (-2 * t * s * du * du + s * ddu))
-    return close(0.5 * (1 + t) + 0.5 * x * s * du)
   }
 }

@@ -205,5 +205,3 @@ extension ScalarTape {
 }
 
 func logistic(_ x: Double) -> Double { x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (1 + exp(x)) }
-func powDouble(_ x: Double, _ y: Double) -> Double { pow(x, y) }
-func tanhDouble(_ x: Double) -> Double { tanh(x) }
