@@ -83,10 +83,10 @@ package struct JSONKey<Root: Sendable>: Sendable {
 
   package static func number(
     _ name: String, _ path: any WritableKeyPath<Root, Float> & Sendable, in range: JSONRange,
-    _ help: String
+    follows: String? = nil, _ help: String
   ) -> JSONKey {
     JSONKey(
-      name, help, follows: nil, type: range.schema, read: { .shortest($0[keyPath: path]) },
+      name, help, follows: follows, type: range.schema, read: { .shortest($0[keyPath: path]) },
       apply: { (root, value, place) throws(NestedError) in
         // The range is that of the float32 that will be computed with; + 0 makes -0 a 0.
         guard let number = value.number, range.contains(Float(number)) else {

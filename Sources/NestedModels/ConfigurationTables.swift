@@ -74,7 +74,9 @@ extension TitansConfiguration {
       .integer(
         "chunk", \.chunk, in: 1...1024,
         "Tokens whose gradients are taken at one state of the memory."),
-      .number("theta_max", \.thetaMax, in: .from(0, to: 100), "Largest learning rate of the memory."),
+      .number(
+        "theta_max", \.thetaMax, in: .from(0, to: 100), follows: "1, of an mlp memory 0.1",
+        "Largest learning rate of the memory."),
       .integer("segment", \.segment, in: 1...(1 << 20), "Segment of mode mac, in tokens."),
       .integer(
         "persistent", \.persistent, in: 0...65536,

@@ -89,12 +89,13 @@ struct KindCase: Sendable, CustomStringConvertible {
       special: ["memory.y.w": (0, 1), "memory.q.w": (0, 2), "memory.k.w": (0, 2), "memory.b.w": (-1, 2)]),
     titans("titans", #""memory":"linear""#, .init()),
     titans("titans, chunk", #""memory":"linear","chunk":5,"theta_max":0.5"#, .init(chunk: 5, thetaMax: 0.5)),
-    titans("titans, mlp", #""expansion":3"#, .init()),
+    titans("titans, mlp", #""expansion":3,"theta_max":1"#, .init()),
     titans("titans, mlp, chunk", #""chunk":4,"theta_max":0.5"#, .init(chunk: 4, thetaMax: 0.5)),
     titans(
       "titans, mag", #""mode":"mag","memory":"linear","persistent":3,"window":6"#,
       .init(mode: .gate, window: 6)),
-    titans("titans, mag, mlp, defaults", #""mode":"mag""#, .init(mode: .gate, window: 256)),
+    titans(
+      "titans, mag, mlp, defaults", #""mode":"mag""#, .init(mode: .gate, window: 256, thetaMax: 0.1)),
     titans(
       "titans, mal", #""mode":"mal","persistent":0,"window":0,"chunk":3,"theta_max":0.5"#,
       .init(mode: .layer, chunk: 3, thetaMax: 0.5)),
@@ -104,7 +105,8 @@ struct KindCase: Sendable, CustomStringConvertible {
     titans(
       "titans, mac", #""mode":"mac","memory":"linear","persistent":3,"segment":5"#,
       .init(mode: .context, segment: 5)),
-    titans("titans, mac, mlp, defaults", #""mode":"mac""#, .init(mode: .context, segment: 64)),
+    titans(
+      "titans, mac, mlp, defaults", #""mode":"mac""#, .init(mode: .context, segment: 64, thetaMax: 0.1)),
     titans(
       "titans, mac, chunk, grouped heads",
       #""mode":"mac","segment":2,"chunk":4,"theta_max":0.5,"persistent":0"#,

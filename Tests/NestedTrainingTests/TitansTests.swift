@@ -33,6 +33,18 @@ import Testing
     }
   }
 
+  /// Over many tokens the recurrence passes gradients on without blowing them up, also once it has learnt to write.
+  @Test(arguments: [#""memory":"linear""#, "", #""mode":"mac""#])
+  func gradientsOverManyTokensStayModerate(_ titans: String) throws {
+    let model = try model(titans, width: 64)
+    let text = (0..<6000).map { Int32(($0 * $0 / 7 + $0) % 11) }
+    let trainer = try Trainer(model: model, options: Array("{}".utf8))
+    #expect(try trainer.fit(text, steps: 60, batch: 2, length: 256).skipped == 0)
+    let got = try model.gradients(rows: [text[100..<612].map { Int($0) }])
+    let norm = got.gradients.values.joined().reduce(0) { $0 + $1 * $1 }.squareRoot() / 511
+    #expect(norm < 20, "\(norm)")
+  }
+
   /// Mode off: memories keep their values, and a stream that goes on in `memory` writes again.
   @Test(arguments: [#""memory":"linear","chunk":4"#, ""])
   func offKeepsTheMemories(_ titans: String) throws {
