@@ -16,8 +16,9 @@ extension Engine {
         kernels.axpy(y.floats + at, part.floats + at, weight, count)
       }
     }
+    guard let tape else { return y }
     let inputs = [h] + parts + [mix]
-    guard let tape, inputs.contains(where: { $0.slot >= 0 }) else { return y }
+    guard inputs.contains(where: { $0.slot >= 0 }) else { return y }
     return record(inputs, y) { [unowned tape] (engine, dy) throws(NestedError) in
       var gradients: [Tensor?] = [dy]
       for (part, weight) in zip(parts, weights) {
