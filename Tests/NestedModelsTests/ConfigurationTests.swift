@@ -266,10 +266,10 @@ import Testing
   }
 
   @Test func numbersOfKindsAreThoseOfTheHeader() {
-    #expect(ModelKind.allCases.map(\.number) == [1, 2, 3, 4, 5, 7, 8, 9, 9, 10, 6])
+    #expect(ModelKind.allCases.map(\.number) == [1, 2, 3, 4, 5, 7, 8, 9, 11, 10, 6])
     #expect(
       ModelKind(number: 9) == .tttLinear && ModelKind(number: 0) == nil
-        && ModelKind(number: 11) == nil)
+        && ModelKind(number: 11) == .tttMLP)
     #expect(ModelTask.allCases.map(\.number) == [1, 2, 3])
   }
 

@@ -51,6 +51,8 @@ from ._options import (
     ModelConfig,
     ParameterGroup,
     Schedule,
+    SlowMemory,
+    TitansConfig,
     TrainerOptions,
 )
 from ._run import Cancel, Progress
@@ -63,7 +65,8 @@ __all__ = [
     "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
     "MemoryConfig", "MemoryLimitError", "MemoryStats", "MismatchError", "Model", "ModelConfig",
     "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Schedule", "Session",
-    "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "Trainer", "TrainerOptions",
+    "SlowMemory", "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "TitansConfig", "Trainer",
+    "TrainerOptions",
     "UnsupportedError", "__version__", "build_info", "config_schema", "consolidate",
     "feed_many", "full_config", "library_version", "load", "trainer_schema",
 ]

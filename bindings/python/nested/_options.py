@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 __all__ = ["CMSConfig", "LevelConfig", "MemoryConfig", "ModelConfig", "ParameterGroup", "Schedule",
-           "TrainerOptions"]
+           "SlowMemory", "TitansConfig", "TrainerOptions"]
 
 
 class LevelConfig(TypedDict, total=False):
@@ -67,10 +67,34 @@ class MemoryConfig(TypedDict, total=False):
     truncate_bptt: int
 
 
+class TitansConfig(TypedDict, total=False):
+    """The mixer of kind titans (arXiv 2501.00663)."""
+
+    mode: Literal["lmm", "mac", "mag", "mal"]
+    """The memory alone, or with attention: as context, as gate, as layer."""
+    memory: Literal["linear", "mlp"]
+    expansion: int
+    """Hidden width of an MLP memory, in head widths."""
+    chunk: int
+    """Tokens whose gradients are taken at one state of the memory."""
+    theta_max: float
+    """Largest learning rate of the memory."""
+    segment: int
+    """Segment of mode mac, in tokens."""
+    persistent: int
+    """Learnt tokens that attention always sees."""
+    window: int
+    """Attention window of modes mag and mal, in tokens."""
+
+
 class ModelConfig(TypedDict, total=False):
     """An architecture; `nested.config_schema` has defaults and ranges."""
 
-    preset: Literal["paper", "hope-0.1m", "hope-1m", "hope-10m"]
+    preset: Literal[
+        "paper", "hope-0.1m", "hope-1m", "hope-10m", "hope-50m", "hope-340m", "hope-760m", "hope-1.3b",
+        "transformer-1m", "transformer-10m", "transformer-50m", "transformer-340m",
+        "transformer-760m", "transformer-1.3b", "retnet-1m", "retnet-10m", "retnet-50m",
+        "retnet-340m", "retnet-760m", "retnet-1.3b"]
     """Defaults that the other keys override."""
     kind: Literal[
         "hope", "hope-attention", "titans", "transformer", "retnet", "deltanet", "gated-deltanet",
@@ -88,6 +112,7 @@ class ModelConfig(TypedDict, total=False):
     segment: int
     """Most tokens over which online learning differentiates."""
     memory: MemoryConfig
+    titans: TitansConfig
     cms: CMSConfig
     norm_eps: float
     tie_embeddings: bool
@@ -101,13 +126,24 @@ class ModelConfig(TypedDict, total=False):
 class Schedule(TypedDict, total=False):
     """Factor on the learning rate over the optimizer steps."""
 
-    type: Literal["constant", "warmup", "cosine"]
+    type: Literal["constant", "warmup", "cosine", "wsd"]
     warmup: int
     """Steps."""
     total: int
     """Steps."""
     floor: float
     """Where the cosine ends, as a fraction."""
+    decay: int
+    """Of "wsd": the last steps before `total`, in which the rate falls."""
+
+
+class SlowMemory(TypedDict, total=False):
+    """The slow memory of the optimizer m3."""
+
+    beta: float
+    weight: float
+    period: int
+    """Optimizer steps."""
 
 
 class ParameterGroup(TypedDict, total=False):
@@ -117,17 +153,23 @@ class ParameterGroup(TypedDict, total=False):
     """``*`` stands for any characters, ``?`` for one: ``"blocks.*.cms.*"``."""
     lr: float
     weight_decay: float
+    betas: Sequence[float]
+    eps: float
+    momentum: float
 
 
 class TrainerOptions(TypedDict, total=False):
     """Options of a `Trainer`; `nested.trainer_schema` has defaults and ranges."""
 
-    optimizer: Literal["sgd", "momentum", "adamw"]
+    optimizer: Literal[
+        "sgd", "momentum", "nesterov", "adagrad", "adam", "adamw", "muon", "dgd",
+        "delta-momentum", "dmgd", "preconditioned-momentum", "m3", "m3-literal"]
     lr: float
     betas: Sequence[float]
     eps: float
     weight_decay: float
     momentum: float
+    slow: SlowMemory
     clip: float
     """Bound of the gradient's norm; 0 = none."""
     schedule: Schedule

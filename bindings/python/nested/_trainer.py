@@ -512,7 +512,7 @@ def trainer_schema() -> dict[str, Any]:
 
     Examples
     --------
-    >>> nested.trainer_schema()["properties"]["optimizer"]["enum"]
-    ['sgd', 'momentum', 'adamw']
+    >>> nested.trainer_schema()["properties"]["optimizer"]["default"]
+    'adamw'
     """
     return dict(json.loads(lib.nested_trainer_schema()))

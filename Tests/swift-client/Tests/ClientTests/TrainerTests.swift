@@ -51,7 +51,8 @@ import Testing
       }
       return members.map(\.key)
     }
-    #expect(Set(written) == known)
+    // "slow" belongs to m3, which, like the other deep optimizers, is reached by Trainer(_:options: JSON).
+    #expect(Set(written) == known.subtracting(["slow"]))
   }
 
   @Test func optionsAreChecked() throws {
