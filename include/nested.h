@@ -416,13 +416,18 @@ enum {
     NESTED_KIND_TITANS         = 3, /**< "titans": memory with momentum               */
     NESTED_KIND_TRANSFORMER    = 4, /**< "transformer": Transformer++ (Llama)         */
     NESTED_KIND_RETNET         = 5, /**< "retnet": multi-scale retention              */
+    NESTED_KIND_CMS            = 6, /**< "cms": vectors in, one CMS, a head           */
     NESTED_KIND_DELTANET       = 7, /**< "deltanet": the delta rule                   */
     NESTED_KIND_GATED_DELTANET = 8, /**< "gated-deltanet": the gated delta rule       */
     NESTED_KIND_TTT_LINEAR     = 9, /**< "ttt-linear": test-time training, a matrix   */
     NESTED_KIND_SRWM           = 10, /**< "srwm": the self-referential weight matrix  */
     NESTED_KIND_TTT_MLP        = 11  /**< "ttt-mlp": test-time training, an MLP       */
 };
-enum { NESTED_TASK_LM = 1 };        /**< "lm": predict the next token          */
+enum {
+    NESTED_TASK_LM       = 1, /**< "lm": predict the next token                */
+    NESTED_TASK_CLASSIFY = 2, /**< "classify": one label per row or position   */
+    NESTED_TASK_REGRESS  = 3  /**< "regress": numbers per row or position      */
+};
 
 /** Defaults for a kind, with "vocab" 256 (bytes), ready for
  *  nested_model_create().  E_RANGE for an unknown kind.  [pure] */
@@ -471,6 +476,26 @@ nested_config_validate(const nested_config *config);
 NESTED_API const char *nested_config_schema(void);
 NESTED_API void nested_config_release(nested_config *config);
 
+/** What a configuration costs, within 5 %. */
+typedef struct nested_estimate {
+    uint32_t struct_size;
+    uint32_t reserved;
+    uint64_t n_params;         /**< elements of all weights                     */
+    uint64_t weight_bytes;     /**< of the weights                              */
+    uint64_t trainer_bytes;    /**< gradient and state of the default optimizer */
+    uint64_t activation_bytes; /**< working memory of one training step on      */
+                               /**< [n_seq, seq_len]                            */
+    uint64_t session_bytes;    /**< state of one session after seq_len tokens,  */
+                               /**< once every level has learnt                 */
+    double   flops_forward;    /**< per token, at length seq_len                */
+    double   flops_train;      /**< per token: forward and backward             */
+} nested_estimate;
+/** Counts without making the model.  n_seq and seq_len at least 1 (E_RANGE);
+ *  what is not valid is refused as by _validate().  [shared] */
+NESTED_API NESTED_CHECK nested_status
+nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,
+                       nested_estimate *out);
+
 /* ========================================================================= *
  *  7. Models (weights)
  * ========================================================================= */
@@ -491,9 +516,13 @@ typedef struct nested_model_info {
     uint32_t struct_size;
     int32_t  kind, task;             /**< NESTED_KIND_*, NESTED_TASK_*         */
     int32_t  n_layers;               /**< blocks                               */
-    int32_t  n_levels;               /**< CMS levels per layer                 */
+    int32_t  n_levels;               /**< CMS levels per layer, 0 = none       */
     int32_t  dtype;                  /**< of the weights: NESTED_F32           */
-    int64_t  vocab, d_model;         /**< token ids, width                     */
+    int64_t  vocab;                  /**< token ids, 0 = it reads vectors      */
+    int64_t  d_model;                /**< width                                */
+    int64_t  n_inputs;               /**< numbers in an input vector, or 0     */
+    int64_t  n_outputs;              /**< of a position: vocab, classes or     */
+                                     /**< outputs                              */
     uint64_t n_tensors;              /**< named tensors                        */
     uint64_t n_params, weight_bytes; /**< elements and bytes of all of them    */
     uint64_t version;                /**< grows with each change of the weights */
@@ -560,13 +589,22 @@ enum {
     NESTED_SAVE_DELTA   = 1u << 1  /**< nested_session_save(): only what the    */
                                    /**< levels have learnt                      */
 };
+enum {
+    /** Map the file instead of copying it: weights are read when they are
+     *  used, nothing is checked but the header, and processes share the memory.
+     *  The file must stay as it is while the model lives; a change of the
+     *  weights copies them first.  E_UNSUPPORTED for files that are not
+     *  float32 in this library's layout. */
+    NESTED_LOAD_MMAP = 1u << 0
+};
 
 /** Files are plain safetensors; config and format version travel in
  *  __metadata__.  Saving writes a temporary file beside `path`, syncs and
  *  renames, so a crash never leaves half a file.  Loading checks every length,
  *  offset, name and shape (E_CORRUPT), and that values are finite (E_NUMERIC).
  *  E_IO with `os_error` for what the system refuses (ENOENT: there is no such
- *  file).  flags of load: 0.  `run` may be NULL.  save [shared], load [shared] on the context. */
+ *  file).  flags of load: NESTED_LOAD_*.  `run` may be NULL.  save [shared],
+ *  load [shared] on the context. */
 NESTED_API NESTED_CHECK nested_status
 nested_model_save(const nested_model *model, const char *path, uint32_t flags,
                   const nested_run *run);
@@ -579,6 +617,29 @@ nested_model_save_blob(const nested_model *model, uint32_t flags, nested_blob **
 NESTED_API NESTED_CHECK nested_status
 nested_model_load_bytes(nested_context *context, const void *bytes, size_t size,
                         uint32_t flags, nested_model **out);
+
+/** Reads a checkpoint of another library: a directory with config.json and
+ *  model.safetensors, or its index and shards, as Hugging Face's transformers
+ *  writes them, of LlamaForCausalLM (float32, float16 or bfloat16; tied or not;
+ *  grouped heads; rope_scaling "llama3" and "linear").  The result is a
+ *  "transformer" with the same logits.  E_UNSUPPORTED names what this library
+ *  has no counterpart for.  [shared] on the context */
+NESTED_API NESTED_CHECK nested_status
+nested_model_import(nested_context *context, const char *path, const nested_run *run,
+                    nested_model **out);
+
+/** Ad-hoc level stacking (Nested Learning, section 7.3): a new model of kind
+ *  "hope-attention" in which the feed-forward of every block of a "transformer"
+ *  is level `pretrained` of a CMS, which sessions go on teaching.  cms: JSON as
+ *  the configuration's "cms"; NULL or empty = {"levels":[{"chunk":64}]}.  Levels
+ *  beside the pretrained one start so that they add nothing: the logits are the
+ *  model's, bit for bit, until a session learns.  E_UNSUPPORTED for another
+ *  kind, E_CONFIG as for a configuration, E_RANGE when there is no such level.
+ *  [shared] */
+NESTED_API NESTED_CHECK nested_status
+nested_model_stack(const nested_model *model, const char *cms, size_t length,
+                   int32_t pretrained, uint64_t seed, const nested_run *run,
+                   nested_model **out);
 
 /* ========================================================================= *
  *  8. Batches and evaluation
@@ -599,6 +660,17 @@ typedef struct nested_batch {
                                /**< position of each row has no target)         */
     const float   *weights;    /**< the same shape, loss weights, finite and    */
                                /**< >= 0; NULL = all 1                          */
+    const nested_cview *inputs;/**< instead of tokens, for kinds that read      */
+                               /**< vectors: [n_seq, seq_len, n_inputs], F32,   */
+                               /**< F64, F16 or BF16, finite                    */
+    const nested_cview *labels;/**< instead of targets, for the other tasks.    */
+                               /**< CLASSIFY: I32 or I64, [n_seq] (one for the  */
+                               /**< whole row: the mean over it is classified)  */
+                               /**< or [n_seq, seq_len], ids or                 */
+                               /**< NESTED_IGNORE_TARGET.  REGRESS: floats,     */
+                               /**< [n_seq, n_outputs] or [n_seq, seq_len,      */
+                               /**< n_outputs]; a NaN = not known.  weights are */
+                               /**< [n_seq] beside labels of rows               */
 } nested_batch;
 
 /** Loss of a batch. */
@@ -606,7 +678,10 @@ typedef struct nested_eval {
     uint32_t struct_size;
     uint32_t reserved;
     double   loss;          /**< weighted mean in nats, NaN without targets     */
-    double   perplexity;    /**< exp(loss)                                      */
+    double   perplexity;    /**< exp(loss); NaN for REGRESS, whose loss is half */
+                            /**< the squared error summed over the outputs      */
+    double   accuracy;      /**< CLASSIFY: share of targets that were ranked    */
+                            /**< first, by their weights; else NaN              */
     double   n_targets;     /**< targets that counted, by their weights         */
 } nested_eval;
 
@@ -614,8 +689,9 @@ typedef struct nested_eval {
 NESTED_API NESTED_CHECK nested_status
 nested_model_evaluate(const nested_model *model, const nested_batch *batch,
                       const nested_run *run, nested_eval *out);
-/** Logits of a batch from fresh state; targets are not looked at.  dst:
- *  [n_seq, seq_len, vocab], F32 or F64.  What a failed or cancelled call leaves
+/** Outputs of a batch from fresh state (LM and CLASSIFY: logits); targets are
+ *  not looked at.  dst: [n_seq, seq_len, n_outputs], or for CLASSIFY and REGRESS
+ *  [n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or cancelled call leaves
  *  in dst is unspecified.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_model_forward(const nested_model *model, const nested_batch *batch,
@@ -791,6 +867,7 @@ typedef struct nested_session_info {
     uint64_t n_updates;      /**< online updates over all levels                */
     uint64_t n_skipped;      /**< updates dropped because they were not finite  */
     uint64_t model_version;  /**< of the model now, see nested_model_info       */
+    int64_t  n_outputs;      /**< as the model's; CLASSIFY: grows with labels   */
 } nested_session_info;
 /** [shared] */
 NESTED_API NESTED_CHECK nested_status
@@ -815,6 +892,28 @@ typedef struct nested_feed {
 NESTED_API NESTED_CHECK nested_status
 nested_session_feed(nested_session *session, const int32_t *tokens, size_t n,
                     const nested_run *run, const nested_view *logits, nested_feed *out);
+/** The same for kinds that read vectors: inputs [n, n_inputs], outputs NULL,
+ *  [n_outputs] of the last or [n, n_outputs].  Inputs without targets teach
+ *  nothing, and count on the clock.  [serial] */
+NESTED_API NESTED_CHECK nested_status
+nested_session_feed_vectors(nested_session *session, const nested_cview *inputs,
+                            const nested_run *run, const nested_view *outputs,
+                            nested_feed *out);
+/** Learns labelled rows (CLASSIFY, REGRESS), whatever the mode: each row is a
+ *  fresh sequence through the session's levels, of which the head is one; the
+ *  clock advances by its length, and levels whose period ends step.  A label
+ *  that has not been seen (>= n_outputs, < 2^24) adds a row of zeros to the
+ *  head.  out: the loss before learning from each row.  Rows commit one by one;
+ *  *out counts those that did, also on failure and cancel.  [serial] */
+NESTED_API NESTED_CHECK nested_status
+nested_session_teach(nested_session *session, const nested_batch *batch,
+                     const nested_run *run, nested_eval *out);
+/** Answers for rows, each a fresh sequence through the session's levels, which
+ *  stay as they are.  dst as for nested_model_forward(), with the session's
+ *  n_outputs.  [shared] */
+NESTED_API NESTED_CHECK nested_status
+nested_session_predict(const nested_session *session, const nested_batch *batch,
+                       const nested_run *run, const nested_view *dst);
 /** Feeds one token to each of many sessions of one model as a batch.  Sessions
  *  must be distinct (E_ARGUMENT) and of one model (E_MISMATCH); each result
  *  equals the single call bit for bit.  logits: NULL or [count, vocab].
@@ -946,6 +1045,7 @@ typedef struct nested_level {
 } nested_level;
 
 /** layer in [0, n_layers), level in [0, n_levels); level 0 is the fastest.
+ *  The head of CLASSIFY and REGRESS is layer n_layers, level 0.
  *  E_RANGE otherwise.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_level(const nested_session *session, int32_t layer, int32_t level,
@@ -980,7 +1080,8 @@ nested_session_level_reset(nested_session *session, int32_t layer, int32_t level
 /** Of nested_model_consolidate(). */
 typedef struct nested_consolidation {
     uint32_t struct_size;
-    uint32_t level_mask;      /**< bit l = include level l; 0 = all             */
+    uint32_t level_mask;      /**< bit l = include level l, bit n_levels = the  */
+                              /**< head of CLASSIFY and REGRESS; 0 = all        */
     double   strength;        /**< 0 = default 1.0; fraction of delta that moves */
     double   max_norm;        /**< clip of the merged delta per tensor, 0 = off */
     const double *session_weights; /**< [count] >= 0, sum > 0, or NULL = equal; */

@@ -78,14 +78,18 @@ pub const NESTED_KIND_HOPE_ATTENTION: i32 = 2;
 pub const NESTED_KIND_TITANS: i32 = 3;
 pub const NESTED_KIND_TRANSFORMER: i32 = 4;
 pub const NESTED_KIND_RETNET: i32 = 5;
+pub const NESTED_KIND_CMS: i32 = 6;
 pub const NESTED_KIND_DELTANET: i32 = 7;
 pub const NESTED_KIND_GATED_DELTANET: i32 = 8;
 pub const NESTED_KIND_TTT_LINEAR: i32 = 9;
 pub const NESTED_KIND_SRWM: i32 = 10;
 pub const NESTED_KIND_TTT_MLP: i32 = 11;
 pub const NESTED_TASK_LM: i32 = 1;
+pub const NESTED_TASK_CLASSIFY: i32 = 2;
+pub const NESTED_TASK_REGRESS: i32 = 3;
 pub const NESTED_SAVE_NO_SYNC: u32 = 1;
 pub const NESTED_SAVE_DELTA: u32 = 2;
+pub const NESTED_LOAD_MMAP: i32 = 1;
 pub const NESTED_SKIP_NONE: i32 = 0;
 pub const NESTED_SKIP_NO_TARGETS: i32 = 1;
 pub const NESTED_SKIP_NONFINITE: i32 = 2;
@@ -421,6 +425,50 @@ layout!(nested_run is 32:
     user at 24 is 8
 );
 
+/// What a configuration costs, within 5 %.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct nested_estimate {
+    pub struct_size: u32,
+    pub reserved: u32,
+    /// elements of all weights
+    pub n_params: u64,
+    /// of the weights
+    pub weight_bytes: u64,
+    /// gradient and state of the default optimizer
+    pub trainer_bytes: u64,
+    /// working memory of one training step on
+    /// \[n_seq, seq_len]
+    pub activation_bytes: u64,
+    /// state of one session after seq_len tokens,
+    /// once every level has learnt
+    pub session_bytes: u64,
+    /// per token, at length seq_len
+    pub flops_forward: f64,
+    /// per token: forward and backward
+    pub flops_train: f64,
+}
+impl Default for nested_estimate {
+    /// All zero, which is the default of every field, and `struct_size` filled in.
+    fn default() -> Self {
+        // SAFETY: integers, floats and nullable pointers may be zero.
+        let mut s: Self = unsafe { core::mem::zeroed() };
+        s.struct_size = core::mem::size_of::<Self>() as u32;
+        s
+    }
+}
+layout!(nested_estimate is 64:
+    struct_size at 0 is 4,
+    reserved at 4 is 4,
+    n_params at 8 is 8,
+    weight_bytes at 16 is 8,
+    trainer_bytes at 24 is 8,
+    activation_bytes at 32 is 8,
+    session_bytes at 40 is 8,
+    flops_forward at 48 is 8,
+    flops_train at 56 is 8
+);
+
 /// Of nested_model_get_info().
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -432,14 +480,19 @@ pub struct nested_model_info {
     pub task: i32,
     /// blocks
     pub n_layers: i32,
-    /// CMS levels per layer
+    /// CMS levels per layer, 0 = none
     pub n_levels: i32,
     /// of the weights: NESTED_F32
     pub dtype: i32,
-    /// token ids, width
+    /// token ids, 0 = it reads vectors
     pub vocab: i64,
-    /// token ids, width
+    /// width
     pub d_model: i64,
+    /// numbers in an input vector, or 0
+    pub n_inputs: i64,
+    /// of a position: vocab, classes or
+    /// outputs
+    pub n_outputs: i64,
     /// named tensors
     pub n_tensors: u64,
     /// elements and bytes of all of them
@@ -460,7 +513,7 @@ impl Default for nested_model_info {
         s
     }
 }
-layout!(nested_model_info is 80:
+layout!(nested_model_info is 96:
     struct_size at 0 is 4,
     kind at 4 is 4,
     task at 8 is 4,
@@ -469,11 +522,13 @@ layout!(nested_model_info is 80:
     dtype at 20 is 4,
     vocab at 24 is 8,
     d_model at 32 is 8,
-    n_tensors at 40 is 8,
-    n_params at 48 is 8,
-    weight_bytes at 56 is 8,
-    version at 64 is 8,
-    fingerprint at 72 is 8
+    n_inputs at 40 is 8,
+    n_outputs at 48 is 8,
+    n_tensors at 56 is 8,
+    n_params at 64 is 8,
+    weight_bytes at 72 is 8,
+    version at 80 is 8,
+    fingerprint at 88 is 8
 );
 
 /// One named tensor of a model.
@@ -544,6 +599,19 @@ pub struct nested_batch {
     /// the same shape, loss weights, finite and
     /// >= 0; NULL = all 1
     pub weights: *const f32,
+    /// instead of tokens, for kinds that read
+    /// vectors: \[n_seq, seq_len, n_inputs], F32,
+    /// F64, F16 or BF16, finite
+    pub inputs: *const nested_cview,
+    /// instead of targets, for the other tasks.
+    /// CLASSIFY: I32 or I64, \[n_seq] (one for the
+    /// whole row: the mean over it is classified)
+    /// or \[n_seq, seq_len], ids or
+    /// NESTED_IGNORE_TARGET.  REGRESS: floats,
+    /// \[n_seq, n_outputs] or \[n_seq, seq_len,
+    /// n_outputs]; a NaN = not known.  weights are
+    /// \[n_seq] beside labels of rows
+    pub labels: *const nested_cview,
 }
 impl Default for nested_batch {
     /// All zero, which is the default of every field, and `struct_size` filled in.
@@ -554,14 +622,16 @@ impl Default for nested_batch {
         s
     }
 }
-layout!(nested_batch is 48:
+layout!(nested_batch is 64:
     struct_size at 0 is 4,
     reserved at 4 is 4,
     n_seq at 8 is 8,
     seq_len at 16 is 8,
     tokens at 24 is 8,
     targets at 32 is 8,
-    weights at 40 is 8
+    weights at 40 is 8,
+    inputs at 48 is 8,
+    labels at 56 is 8
 );
 
 /// Loss of a batch.
@@ -572,8 +642,12 @@ pub struct nested_eval {
     pub reserved: u32,
     /// weighted mean in nats, NaN without targets
     pub loss: f64,
-    /// exp(loss)
+    /// exp(loss); NaN for REGRESS, whose loss is half
+    /// the squared error summed over the outputs
     pub perplexity: f64,
+    /// CLASSIFY: share of targets that were ranked
+    /// first, by their weights; else NaN
+    pub accuracy: f64,
     /// targets that counted, by their weights
     pub n_targets: f64,
 }
@@ -586,12 +660,13 @@ impl Default for nested_eval {
         s
     }
 }
-layout!(nested_eval is 32:
+layout!(nested_eval is 40:
     struct_size at 0 is 4,
     reserved at 4 is 4,
     loss at 8 is 8,
     perplexity at 16 is 8,
-    n_targets at 24 is 8
+    accuracy at 24 is 8,
+    n_targets at 32 is 8
 );
 
 /// One optimizer step.
@@ -718,6 +793,8 @@ pub struct nested_session_info {
     pub n_skipped: u64,
     /// of the model now, see nested_model_info
     pub model_version: u64,
+    /// as the model's; CLASSIFY: grows with labels
+    pub n_outputs: i64,
 }
 impl Default for nested_session_info {
     /// All zero, which is the default of every field, and `struct_size` filled in.
@@ -728,7 +805,7 @@ impl Default for nested_session_info {
         s
     }
 }
-layout!(nested_session_info is 56:
+layout!(nested_session_info is 64:
     struct_size at 0 is 4,
     learn at 4 is 4,
     position at 8 is 8,
@@ -736,7 +813,8 @@ layout!(nested_session_info is 56:
     state_bytes at 24 is 8,
     n_updates at 32 is 8,
     n_skipped at 40 is 8,
-    model_version at 48 is 8
+    model_version at 48 is 8,
+    n_outputs at 56 is 8
 );
 
 /// Of nested_session_feed().
@@ -940,7 +1018,8 @@ layout!(nested_level_control is 16:
 #[derive(Clone, Copy, Debug)]
 pub struct nested_consolidation {
     pub struct_size: u32,
-    /// bit l = include level l; 0 = all
+    /// bit l = include level l, bit n_levels = the
+    /// head of CLASSIFY and REGRESS; 0 = all
     pub level_mask: u32,
     /// 0 = default 1.0; fraction of delta that moves
     pub strength: f64,
@@ -1073,6 +1152,14 @@ extern "C" {
     /// JSON Schema of the configuration, with defaults, ranges and help.  Static. \[pure]
     pub fn nested_config_schema() -> *const c_char;
     pub fn nested_config_release(config: *mut nested_config);
+    /// Counts without making the model.  n_seq and seq_len at least 1 (E_RANGE);
+    /// what is not valid is refused as by _validate().  \[shared]
+    pub fn nested_config_estimate(
+        config: *const nested_config,
+        n_seq: i64,
+        seq_len: i64,
+        out: *mut nested_estimate,
+    ) -> nested_status;
     /// Initialises weights from config and seed.  The config is validated and
     /// copied.  \[shared] on both
     pub fn nested_model_create(
@@ -1123,7 +1210,8 @@ extern "C" {
     /// renames, so a crash never leaves half a file.  Loading checks every length,
     /// offset, name and shape (E_CORRUPT), and that values are finite (E_NUMERIC).
     /// E_IO with `os_error` for what the system refuses (ENOENT: there is no such
-    /// file).  flags of load: 0.  `run` may be NULL.  save \[shared], load \[shared] on the context.
+    /// file).  flags of load: NESTED_LOAD_\*.  `run` may be NULL.  save \[shared],
+    /// load \[shared] on the context.
     pub fn nested_model_save(
         model: *const nested_model,
         path: *const c_char,
@@ -1146,6 +1234,35 @@ extern "C" {
         flags: u32,
         out: *mut *mut nested_model,
     ) -> nested_status;
+    /// Reads a checkpoint of another library: a directory with config.json and
+    /// model.safetensors, or its index and shards, as Hugging Face's transformers
+    /// writes them, of LlamaForCausalLM (float32, float16 or bfloat16; tied or not;
+    /// grouped heads; rope_scaling "llama3" and "linear").  The result is a
+    /// "transformer" with the same logits.  E_UNSUPPORTED names what this library
+    /// has no counterpart for.  \[shared] on the context
+    pub fn nested_model_import(
+        context: *mut nested_context,
+        path: *const c_char,
+        run: *const nested_run,
+        out: *mut *mut nested_model,
+    ) -> nested_status;
+    /// Ad-hoc level stacking (Nested Learning, section 7.3): a new model of kind
+    /// "hope-attention" in which the feed-forward of every block of a "transformer"
+    /// is level `pretrained` of a CMS, which sessions go on teaching.  cms: JSON as
+    /// the configuration's "cms"; NULL or empty = {"levels":\[{"chunk":64}]}.  Levels
+    /// beside the pretrained one start so that they add nothing: the logits are the
+    /// model's, bit for bit, until a session learns.  E_UNSUPPORTED for another
+    /// kind, E_CONFIG as for a configuration, E_RANGE when there is no such level.
+    /// \[shared]
+    pub fn nested_model_stack(
+        model: *const nested_model,
+        cms: *const c_char,
+        length: usize,
+        pretrained: i32,
+        seed: u64,
+        run: *const nested_run,
+        out: *mut *mut nested_model,
+    ) -> nested_status;
     /// Loss of a batch from fresh state, weights unchanged.  \[shared]
     pub fn nested_model_evaluate(
         model: *const nested_model,
@@ -1153,8 +1270,9 @@ extern "C" {
         run: *const nested_run,
         out: *mut nested_eval,
     ) -> nested_status;
-    /// Logits of a batch from fresh state; targets are not looked at.  dst:
-    /// \[n_seq, seq_len, vocab], F32 or F64.  What a failed or cancelled call leaves
+    /// Outputs of a batch from fresh state (LM and CLASSIFY: logits); targets are
+    /// not looked at.  dst: \[n_seq, seq_len, n_outputs], or for CLASSIFY and REGRESS
+    /// \[n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or cancelled call leaves
     /// in dst is unspecified.  \[shared]
     pub fn nested_model_forward(
         model: *const nested_model,
@@ -1297,6 +1415,37 @@ extern "C" {
         logits: *const nested_view,
         out: *mut nested_feed,
     ) -> nested_status;
+    /// The same for kinds that read vectors: inputs \[n, n_inputs], outputs NULL,
+    /// \[n_outputs] of the last or \[n, n_outputs].  Inputs without targets teach
+    /// nothing, and count on the clock.  \[serial]
+    pub fn nested_session_feed_vectors(
+        session: *mut nested_session,
+        inputs: *const nested_cview,
+        run: *const nested_run,
+        outputs: *const nested_view,
+        out: *mut nested_feed,
+    ) -> nested_status;
+    /// Learns labelled rows (CLASSIFY, REGRESS), whatever the mode: each row is a
+    /// fresh sequence through the session's levels, of which the head is one; the
+    /// clock advances by its length, and levels whose period ends step.  A label
+    /// that has not been seen (>= n_outputs, \< 2^24) adds a row of zeros to the
+    /// head.  out: the loss before learning from each row.  Rows commit one by one;
+    /// \*out counts those that did, also on failure and cancel.  \[serial]
+    pub fn nested_session_teach(
+        session: *mut nested_session,
+        batch: *const nested_batch,
+        run: *const nested_run,
+        out: *mut nested_eval,
+    ) -> nested_status;
+    /// Answers for rows, each a fresh sequence through the session's levels, which
+    /// stay as they are.  dst as for nested_model_forward(), with the session's
+    /// n_outputs.  \[shared]
+    pub fn nested_session_predict(
+        session: *const nested_session,
+        batch: *const nested_batch,
+        run: *const nested_run,
+        dst: *const nested_view,
+    ) -> nested_status;
     /// Feeds one token to each of many sessions of one model as a batch.  Sessions
     /// must be distinct (E_ARGUMENT) and of one model (E_MISMATCH); each result
     /// equals the single call bit for bit.  logits: NULL or \[count, vocab].
@@ -1393,6 +1542,7 @@ extern "C" {
         out: *mut *mut nested_session,
     ) -> nested_status;
     /// layer in \[0, n_layers), level in \[0, n_levels); level 0 is the fastest.
+    /// The head of CLASSIFY and REGRESS is layer n_layers, level 0.
     /// E_RANGE otherwise.  \[shared]
     pub fn nested_session_level(
         session: *const nested_session,
