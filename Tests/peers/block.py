@@ -1,6 +1,5 @@
 """The block around a peer's mixer, in torch and float64."""
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -36,12 +35,3 @@ def call(module, parameters, *arguments):
     assert not missing, f"parameters of the peer that nothing was said about: {sorted(missing)}"
     return torch.func.functional_call(module, parameters, arguments, strict=False)
 
-
-def check_size(one, other, what):
-    """A part that is small beside another would hide what is wrong with it."""
-    ratio = float(one.detach().norm() / other.detach().norm())
-    assert 0.1 < ratio < 10, f"{what}: {ratio}"
-
-
-def to_numpy(x):
-    return np.asarray(x.detach(), np.float64)

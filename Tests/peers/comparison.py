@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT / "bindings" / "python"))
 import nested  # noqa: E402
 
 VALUES, GRADIENTS = 1e-5, 1e-4  # what the library promises in float32, relative
+VOCABULARY = 17
 EPS = 1e-12  # of every RMSNorm: peers scale what they normalise, and only an eps would notice
 
 
@@ -44,12 +45,12 @@ class Case:
 
 
 def config(kind, d_model, n_heads, **others):
-    return {"kind": kind, "vocab": 29, "d_model": d_model, "n_heads": n_heads, "head_dim": d_model // n_heads,
+    return {"kind": kind, "vocab": VOCABULARY, "d_model": d_model, "n_heads": n_heads, "head_dim": d_model // n_heads,
             "n_layers": 1, "norm_eps": EPS, "tie_embeddings": False, **others}
 
 
 def tokens(rows, length):
-    return np.random.default_rng(5).integers(0, 29, (rows, length)).astype(np.int32)
+    return np.random.default_rng(5).integers(0, VOCABULARY, (rows, length)).astype(np.int32)
 
 
 def weights(of, **special):
