@@ -177,14 +177,34 @@ peers: lib $(BUILD)/peers/ready
 	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python $(BUILD)/peers/bin/python \
 	  Sources/nested-bench/peers.py $(if $(OUTPUT),--output '$(OUTPUT)')
 
+# torch for processors alone, or where the index has no such build, torch. $(call torch,VENV)
+torch = $(1)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0+cpu" 2>/dev/null || \
+  $(1)/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0"
+
 $(BUILD)/peers/ready:
 	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory needs-venv
 	@echo "preparing the Python of the comparison in .build/peers"
 	@python3 -m venv $(BUILD)/peers
-	@$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check numpy "torch==2.13.0+cpu" || \
-	  $(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check "torch==2.13.0" \
-	    --index-url https://download.pytorch.org/whl/cpu
-	@$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check "nested-learning==0.2.0"
+	@$(call torch,$(BUILD)/peers)
+	@$(BUILD)/peers/bin/python -m pip install --quiet --disable-pip-version-check numpy "nested-learning==0.2.0"
+	@touch $@
+
+# `make test` compares with what other implementations computed once; this with themselves, which it downloads into an
+# environment of their own (Tests/peers). FIXTURES=1 writes anew what `make test` has of them.
+FIXTURES ?=
+.PHONY: test-peers
+test-peers: lib $(BUILD)/test-peers/ready
+	$(if $(FIXTURES),@NESTED_PEERS=1 $(BUILD)/test-peers/bin/python Tests/peers/make_fixtures.py)
+	@NESTED_PEERS=1 python3 Tests/run.py peers
+
+$(BUILD)/test-peers/ready: Tests/peers/requirements.txt Tests/peers/without_dependencies.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || $(MAKE) --no-print-directory needs-venv
+	@echo "preparing the Python of the peers in .build/test-peers"
+	@python3 -m venv --clear $(BUILD)/test-peers
+	@$(call torch,$(BUILD)/test-peers)
+	@$(BUILD)/test-peers/bin/python -m pip install --quiet --disable-pip-version-check -r Tests/peers/requirements.txt
+	@$(BUILD)/test-peers/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  -r Tests/peers/without_dependencies.txt
 	@touch $@
 
 ablation: needs-demo lib

@@ -23,7 +23,8 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LIB = ROOT / "build" / "lib"
 LOGS = ROOT / ".build" / "test-logs"
-PYTHON = ROOT / ".build" / "venv" / "bin" / "python"
+# `make test-peers` has an environment of its own
+PYTHON = ROOT / ".build" / ("test-peers" if "NESTED_PEERS" in os.environ else "venv") / "bin" / "python"
 LIMIT_S = 1200  # for one program
 WRAPPED = [
     "getenv", "environ", "stdin", "malloc", "calloc", "realloc", "free", "posix_memalign", "aligned_alloc",

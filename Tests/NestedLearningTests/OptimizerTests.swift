@@ -4,7 +4,7 @@ import NestedLearning
 import NestedTensor
 import Testing
 
-/// Against PyTorch, by fixtures/optimizers.json.
+/// Against PyTorch, by peers/fixtures/optimizers.json.
 @Suite struct OptimizerTests {
   struct Case: Sendable, Decodable, CustomTestStringConvertible {
     struct Settings: Sendable, Decodable {
@@ -42,7 +42,7 @@ import Testing
     var muon: [MuonCase]
   }
 
-  /// Keller Jordan's published step, in float64.
+  /// PyTorch's Muon, which is Keller Jordan's published step, in float64.
   struct MuonCase: Sendable, Decodable, CustomTestStringConvertible {
     var heads: Int, rows: Int, columns: Int
     var momentum: Double, lr: Double, decay: Double
@@ -54,7 +54,7 @@ import Testing
 
   static func load() throws -> Fixture {
     let url = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "fixtures/optimizers.json")
+      .appending(path: "peers/fixtures/optimizers.json")
     return try JSONDecoder().decode(Fixture.self, from: Data(contentsOf: url))
   }
 
