@@ -180,7 +180,7 @@ extension Session {
     let learning = table.slots.indices.filter { isLearning($0) }
     let total = learning.reduce(0) { $0 + table.slots[$1].count + table.slots[$1].inputCount }
     let gradient = try engine.memory.take(total)
-    gradient.floats.fill(0, count: total)
+    if engine.computes { gradient.floats.fill(0, count: total) }
     var at = 0
     for index in learning {
       let slot = table.slots[index]
