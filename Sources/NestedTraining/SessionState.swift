@@ -66,6 +66,7 @@ package struct SessionState {
     history.reserveCapacity(2 * SessionState.historyLimit)
     segmentTokens.reserveCapacity(model.configuration.segment)
     segmentSampled.reserveCapacity(model.configuration.segment)
+    if !model.runtime.computes { return }
     let (network, floats) = (model.network, recurrent.floats)
     model.withWeights { (_: Floats) in network.initialize(floats, model.storageParameters()) }
   }
