@@ -1,4 +1,3 @@
-internal import Glibc
 package import NestedBase
 
 /// The data of a safetensors file in memory, read only. It has to stay as it is for as long: where a file has become
@@ -18,7 +17,7 @@ package import NestedBase
     unsafe start = try reader.mapped()
     (size, self.dataStart) = (reader.size, dataStart)
   }
-  deinit { unsafe munmap(UnsafeMutableRawPointer(mutating: start), size) }
+  deinit { unsafe FileReader.unmap(start, size) }
 }
 
 extension SafetensorsFile {

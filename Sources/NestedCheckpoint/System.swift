@@ -139,6 +139,10 @@ final class FileReader: Sendable {
     return UnsafeRawPointer(start)
   }
 
+  static func unmap(_ start: UnsafeRawPointer, _ size: Int) {
+    unsafe munmap(UnsafeMutableRawPointer(mutating: start), size)
+  }
+
   /// Fills `bytes` with what stands at `offset`. A file that became shorter is `.corrupt`.
   func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(NestedError) {
     var done = 0
