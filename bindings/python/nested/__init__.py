@@ -25,6 +25,7 @@ True
 import json as _json
 from typing import Any as _Any
 
+from ._batch import Evaluation
 from ._config import config_schema, full_config
 from ._consolidation import consolidate
 from ._context import Context, LogRecord, MemoryStats
@@ -41,9 +42,11 @@ from ._errors import (
     StateError,
     UnsupportedError,
 )
+from ._levels import Level
 from ._library import NESTED_IGNORE_TARGET as IGNORE
 from ._library import lib as _lib
-from ._model import Evaluation, Model, TensorInfo, Tensors, load
+from ._model import Model
+from ._model_files import load
 from ._options import (
     CMSConfig,
     LevelConfig,
@@ -56,7 +59,10 @@ from ._options import (
     TrainerOptions,
 )
 from ._run import Cancel, Progress
-from ._session import Feed, Level, Session, Snapshot, feed_many
+from ._session import Session
+from ._snapshot import Snapshot
+from ._stream import Feed, feed_many
+from ._tensors import TensorInfo, Tensors
 from ._trainer import Fit, Step, Trainer, trainer_schema
 from ._version import __version__
 

@@ -4,150 +4,33 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Union
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import (
-    Buffer,
-    Tokens,
-    bytes_array,
-    float_array,
-    pointer,
-    rows_array,
-    tokens_array,
-    view,
-)
-from ._config import Config, blob_bytes
+from ._arrays import Tokens, pointer, rows_array, tokens_array, view
+from ._batch import Batch, Evaluation
+from ._config import Config
 from ._context import Context, default_context
-from ._errors import ArgumentError, check
-from ._handle import Handle
+from ._errors import check
 from ._library import lib
+from ._model_files import ModelFiles, PathLike
 from ._options import ModelConfig
 from ._run import Cancel, ProgressCallback, Run
+from ._tensors import Tensors
 
 if TYPE_CHECKING:
     from ._session import Session
 
-__all__ = ["Evaluation", "Model", "TensorInfo", "Tensors", "load"]
-
-PathLike = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
-
+__all__ = ["Model"]
 
 LearnMode = Literal["off", "memory", "on"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss of a batch."""
-
-    loss: float
-    """Weighted mean over the targets, in nats; NaN when there are none."""
-    perplexity: float
-    """``exp(loss)``."""
-    targets: float
-    """Targets that counted, by their weights."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where a named tensor stands in the model."""
-
-    name: str
-    """Dotted and permanent, for example ``"blocks.0.cms.1.up.weight"``."""
-    shape: tuple[int, ...]
-    """At most six dimensions."""
-    layer: int
-    """Block, -1 outside the blocks."""
-    level: int
-    """CMS level, 0 is the fastest; -1 outside a CMS."""
-    flat_offset: int
-    """Its first element in `Model.parameters` and in `Trainer.flat_gradient`."""
-
-
-class Tensors(Mapping[str, NDArray[np.float32]]):
-    """The named tensors of a model: reading copies out, assigning copies in.
-
-    Notes
-    -----
-    Values are float32 arrays.  Assigning takes numbers of any type and of the tensor's shape.
-    Sessions that run at the time see the old or the new weights, never a mixture in one chunk; a
-    trainer keeps its optimizer state.
-
-    Examples
-    --------
-    >>> model.tensors["norm.weight"].shape
-    (32,)
-    >>> model.tensors["norm.weight"] = np.ones(32)
-    >>> model.tensors["norm.weight"] = np.ones(31)
-    Traceback (most recent call last):
-    nested.ArgumentError: expected shape [32], got [31] (at norm.weight) [NESTED_E_SHAPE]
-    >>> [name for name in model.tensors if ".cms.0." in name][0]
-    'blocks.0.cms.0.norm.weight'
-    """
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._index: dict[str, tuple[int, TensorInfo]] = {}
-        handle = model._handle
-        for index in range(lib.nested_model_tensor_count(handle)):
-            record = _library.nested_tensor_info()
-            check(lib.nested_model_tensor_at(handle, index, ctypes.byref(record)))
-            name = record.name.decode()
-            self._index[name] = index, TensorInfo(
-                name, tuple(record.shape[: record.ndim]), record.layer, record.level,
-                record.flat_offset)
-
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        index, info = self._index[name]
-        result = np.empty(info.shape, np.float32)
-        check(lib.nested_model_tensor_get(
-            self._model._handle, index, ctypes.byref(view(result))))
-        return result
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        index, info = self._index[name]
-        array = float_array(value, name)
-        if array.shape != info.shape:
-            raise ArgumentError(
-                f"expected shape {list(info.shape)}, got {list(array.shape)}",
-                code=_library.NESTED_E_SHAPE, place=name)
-        check(lib.nested_model_tensor_set(
-            self._model._handle, index, ctypes.byref(view(array, _library.nested_cview))))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._index)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def info(self, name: str) -> TensorInfo:
-        """Shape, layer, level and flat position of one tensor, without copying it.
-
-        Parameters
-        ----------
-        name : str
-
-        Returns
-        -------
-        TensorInfo
-
-        Raises
-        ------
-        KeyError
-            There is no tensor of that name.
-        """
-        return self._index[name][1]
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{i.name} {list(i.shape)}" for _, i in self._index.values())
-
-
-class Model(Handle):
+class Model(ModelFiles):
     """The weights of one network.
 
     Parameters
@@ -402,82 +285,6 @@ class Model(Handle):
 
     # Files and sessions
 
-    def save(
-        self, path: PathLike, *, sync: bool = True, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        """Writes a safetensors file, whole or not at all.
-
-        Parameters
-        ----------
-        path : path
-            Replaced in one step; a crash at any moment leaves the old file or the new one.
-        sync : bool, default True
-            False skips waiting for the disk.
-        progress : callable, optional
-            Called with a `Progress` a few times a second; returning True stops the call.
-        cancel : Cancel, optional
-            A flag by which another thread may stop the call.
-
-        Raises
-        ------
-        FileError
-            The system refused; ``errno`` says why.
-
-        Examples
-        --------
-        >>> model.save("model.safetensors")
-        >>> bool((nested.load("model.safetensors").parameters == model.parameters).all())
-        True
-        """
-        with Run(progress, cancel) as run:
-            check(lib.nested_model_save(
-                self._handle, os.fsencode(path), 0 if sync else _library.NESTED_SAVE_NO_SYNC,
-                run.pointer))
-
-    def to_bytes(self) -> bytes:
-        """The bytes that `save` would write.
-
-        Returns
-        -------
-        bytes
-            A safetensors file.
-        """
-        out = ctypes.c_void_p()
-        check(lib.nested_model_save_blob(self._handle, 0, ctypes.byref(out)))
-        return blob_bytes(out)
-
-    @classmethod
-    def from_bytes(cls, data: Buffer, *, context: Context | None = None) -> Model:
-        """Reads what `to_bytes` or `save` wrote.
-
-        Parameters
-        ----------
-        data : bytes
-            Or anything else that is contiguous bytes; copied.
-        context : Context, optional
-            Threads and memory; by default one context with all cores is shared.
-
-        Returns
-        -------
-        Model
-
-        Raises
-        ------
-        FileError
-            The bytes are truncated, foreign or damaged.
-
-        Examples
-        --------
-        >>> nested.Model.from_bytes(model.to_bytes()).fingerprint == model.fingerprint
-        True
-        """
-        context = context or default_context()
-        out, buffer = ctypes.c_void_p(), bytes_array(data)
-        check(lib.nested_model_load_bytes(
-            context._handle, pointer(buffer), buffer.size, 0, ctypes.byref(out)))
-        return cls._from(out, context)
-
     def session(self, learn: LearnMode = "memory", seed: int = 0) -> Session:
         """Opens a stream on this model; see `Session`.
 
@@ -527,78 +334,3 @@ class Model(Handle):
         info = self._info()
         return (f"{info.n_params:,} parameters, {info.n_layers} layers of width {info.d_model}, "
                 f"{info.n_levels} levels, vocabulary {info.vocab}")
-
-
-class Batch:
-    """A `nested_batch` and the arrays that it points into."""
-
-    def __init__(
-        self, rows: NDArray[np.int32], targets: Tokens | None = None,
-        weights: ArrayLike | None = None,
-    ) -> None:
-        record = _library.nested_batch(
-            n_seq=rows.shape[0], seq_len=rows.shape[1], tokens=pointer(rows))
-        self._keep: list[Any] = [rows, record]
-        if targets is not None:
-            record.targets = self._like(rows, rows_array(targets, "targets"), "targets")
-        if weights is not None:
-            array = np.ascontiguousarray(float_array(weights, "weights"), np.float32)
-            array = array[None, :] if array.ndim == 1 else array
-            record.weights = self._like(rows, array, "weights")
-        self.pointer = ctypes.byref(record)
-
-    def _like(self, rows: NDArray[np.int32], array: NDArray[Any], name: str) -> int | None:
-        if array.shape != rows.shape:
-            raise ArgumentError(
-                f"expected the shape of the tokens {list(rows.shape)}, got {list(array.shape)}",
-                code=_library.NESTED_E_SHAPE, place=name)
-        self._keep.append(array)
-        return pointer(array)
-
-    def __enter__(self) -> Batch:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._keep.clear()
-
-
-def load(
-    path: PathLike, *, context: Context | None = None,
-    progress: ProgressCallback | None = None, cancel: Cancel | None = None,
-) -> Model:
-    """Reads a model that `Model.save` wrote.
-
-    Parameters
-    ----------
-    path : path
-        Of a safetensors file.
-    context : Context, optional
-        Threads and memory; by default one context with all cores is shared.
-    progress : callable, optional
-        Called with a `Progress` a few times a second; returning True stops the call.
-    cancel : Cancel, optional
-        A flag by which another thread may stop the call.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    FileError
-        The file is truncated, foreign or damaged.
-
-    Examples
-    --------
-    >>> nested.load("missing.safetensors")
-    Traceback (most recent call last):
-    nested.NotFoundError: ...
-    """
-    context = context or default_context()
-    out = ctypes.c_void_p()
-    with Run(progress, cancel) as run:
-        check(lib.nested_model_load(
-            context._handle, os.fsencode(path), 0, run.pointer, ctypes.byref(out)))
-        return Model._from(out, context)

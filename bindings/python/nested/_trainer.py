@@ -17,7 +17,9 @@ from ._config import blob_bytes, to_json
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
-from ._model import Batch, Evaluation, Model, PathLike
+from ._batch import Batch, Evaluation
+from ._model import Model
+from ._model_files import PathLike
 from ._options import TrainerOptions
 from ._run import Cancel, ProgressCallback, Run
 
