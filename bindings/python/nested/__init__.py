@@ -26,7 +26,7 @@ import json as _json
 from typing import Any as _Any
 
 from ._batch import Evaluation
-from ._config import config_schema, full_config
+from ._config import Estimate, config_schema, estimate, full_config
 from ._consolidation import consolidate
 from ._context import Context, LogRecord, MemoryStats
 from ._errors import (
@@ -68,13 +68,13 @@ from ._version import __version__
 
 __all__ = [
     "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "ConfigError", "Context", "Error",
-    "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
+    "Estimate", "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
     "MemoryConfig", "MemoryLimitError", "MemoryStats", "MismatchError", "Model", "ModelConfig",
     "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Schedule", "Session",
     "SlowMemory", "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "TitansConfig", "Trainer",
     "TrainerOptions",
     "UnsupportedError", "__version__", "build_info", "config_schema", "consolidate",
-    "feed_many", "full_config", "library_version", "load", "trainer_schema",
+    "estimate", "feed_many", "full_config", "library_version", "load", "trainer_schema",
 ]
 
 

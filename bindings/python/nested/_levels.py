@@ -60,10 +60,16 @@ class Levels(Handle):
 
     @property
     def levels(self) -> list[Level]:
-        """The CMS levels of all layers, layer by layer, the fastest first."""
+        """The CMS levels of all layers, layer by layer, the fastest first; then the head.
+
+        The head is a level where the task is "classify" or "regress": layer `n_layers`, level 0.
+        """
         shape = self._model._shape
-        return [self.level(layer, level) for layer in range(shape.n_layers)
-                for level in range(shape.n_levels)]
+        found = [self.level(layer, level) for layer in range(shape.n_layers)
+                 for level in range(shape.n_levels)]
+        if shape.task != _library.NESTED_TASK_LM:
+            found.append(self.level(shape.n_layers, 0))
+        return found
 
     def level(self, layer: int, level: int) -> Level:
         """One level of one layer.
@@ -71,7 +77,7 @@ class Levels(Handle):
         Parameters
         ----------
         layer : int
-            Block, from 0.
+            Block, from 0; the head of a classifier comes after the last.
         level : int
             0 is the fastest.
 

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import Tokens, pointer, rows_array, tokens_array, view
+from ._arrays import Tokens, pointer, view
 from ._batch import Batch, Evaluation
-from ._config import Config
+from ._config import Config, to_json
 from ._context import Context, default_context
 from ._errors import check
 from ._library import lib
 from ._model_files import ModelFiles, PathLike
-from ._options import ModelConfig
+from ._options import CMSConfig, ModelConfig
 from ._run import Cancel, ProgressCallback, Run
 from ._tensors import Tensors
 
@@ -117,8 +117,18 @@ class Model(ModelFiles):
 
     @property
     def vocab(self) -> int:
-        """Number of tokens, V: ids are 0 to V - 1."""
+        """Number of tokens, V: ids are 0 to V - 1; 0 when the model reads vectors."""
         return int(self._info().vocab)
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers in an input vector, N; 0 when the model reads tokens."""
+        return int(self._info().n_inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of an answer, M: the vocabulary, the classes, or the outputs."""
+        return int(self._info().n_outputs)
 
     @property
     def version(self) -> int:
@@ -173,15 +183,17 @@ class Model(ModelFiles):
     # What it computes
 
     def forward(
-        self, tokens: Tokens, *, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> NDArray[np.float32]:
-        """Logits of every position, each row read as a fresh stream.
+        """Outputs of the rows of a batch: logits, or numbers for task "regress".
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -190,7 +202,8 @@ class Model(ModelFiles):
         Returns
         -------
         float32 array [B, T, V], or [T, V] for one row given as [T]
-            Not normalised: the softmax of row t predicts token t + 1.
+            Not normalised: the softmax of row t predicts token t + 1.  For the tasks "classify"
+            and "regress" one answer a row: [B, M], or [M].
 
         Raises
         ------
@@ -206,28 +219,33 @@ class Model(ModelFiles):
         >>> model.forward([b"abc", b"abd"]).shape
         (2, 3, 256)
         """
-        array = tokens_array(tokens)
-        rows = rows_array(array)
-        result = np.empty((*rows.shape, self._shape.vocab), np.float32)
-        with Batch(rows) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs) as batch, Run(progress, cancel) as run:
+            array, result = batch.result(self._shape, self._shape.n_outputs)
             check(lib.nested_model_forward(
-                self._handle, batch.pointer, run.pointer, ctypes.byref(view(result))))
-        return result[0] if array.ndim == 1 else result
+                self._handle, batch.pointer, run.pointer, ctypes.byref(view(array))))
+        return result
 
     def evaluate(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> Evaluation:
         """Loss of a batch; each row is a fresh stream and the weights stay as they are.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -250,26 +268,33 @@ class Model(ModelFiles):
         6.0
         """
         record = _library.nested_eval()
-        with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs, targets, labels, weights) as batch, Run(
+                progress, cancel) as run:
             check(lib.nested_model_evaluate(
                 self._handle, batch.pointer, run.pointer, ctypes.byref(record)))
-        return Evaluation(record.loss, record.perplexity, record.n_targets)
+        return Evaluation._of(record)
 
     def loss(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> float:
         """Mean loss in nats per target; `evaluate` says more.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
-
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -281,9 +306,67 @@ class Model(ModelFiles):
             NaN when there are no targets.
         """
         return self.evaluate(
-            tokens, targets=targets, weights=weights, progress=progress, cancel=cancel).loss
+            tokens, inputs=inputs, targets=targets, labels=labels, weights=weights,
+            progress=progress, cancel=cancel).loss
 
-    # Files and sessions
+    def _batch(self, *arrays: Any) -> Batch:
+        return Batch(self._shape, *arrays)
+
+    # Levels and sessions
+
+    def stack(
+        self, cms: CMSConfig | Mapping[str, Any] | None = None, pretrained: int = 0, seed: int = 0,
+        *, progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+    ) -> Model:
+        """Ad-hoc level stacking: a "hope-attention" whose level was this "transformer"'s ffn.
+
+        Parameters
+        ----------
+        cms : dict, optional
+            As the configuration's ``"cms"``; by default one level with a chunk of 64.
+        pretrained : int, default 0
+            The level that each block's feed-forward becomes.
+        seed : int, default 0
+            Of the levels beside it; modulo 2**64.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Model
+            Its logits are this model's, bit for bit, until a session learns.
+
+        Raises
+        ------
+        UnsupportedError
+            The model is no "transformer".
+        ConfigError
+            `cms` is invalid.
+        ArgumentError
+            There is no level `pretrained`.
+
+        Notes
+        -----
+        "Nested Learning", arXiv 2512.24695, section 7.3.  Other levels start so that they add
+        nothing.
+
+        Examples
+        --------
+        >>> plain = nested.Model({"kind": "transformer", "vocab": 256, "d_model": 32, "n_layers": 2})
+        >>> stacked = plain.stack({"levels": [{"chunk": 16}, {"chunk": 64}]}, pretrained=1)
+        >>> bool((stacked.forward(b"to be") == plain.forward(b"to be")).all())
+        True
+        >>> stacked.session(learn="on").read(text).updates
+        140
+        """
+        text, out = to_json(cms, "cms") if cms is not None else b"", ctypes.c_void_p()
+        with Run(progress, cancel) as run:
+            check(lib.nested_model_stack(
+                self._handle, text or None, len(text), pretrained, seed & (2**64 - 1), run.pointer,
+                ctypes.byref(out)))
+            return self._from(out, self)
 
     def session(self, learn: LearnMode = "memory", seed: int = 0) -> Session:
         """Opens a stream on this model; see `Session`.
@@ -333,4 +416,6 @@ class Model(ModelFiles):
     def _describe(self) -> str:
         info = self._info()
         return (f"{info.n_params:,} parameters, {info.n_layers} layers of width {info.d_model}, "
-                f"{info.n_levels} levels, vocabulary {info.vocab}")
+                f"{info.n_levels} levels, " + (
+                    f"vocabulary {info.vocab}" if info.vocab else f"{info.n_inputs} inputs") + (
+                    "" if info.task == _library.NESTED_TASK_LM else f", {info.n_outputs} outputs"))

@@ -108,8 +108,91 @@ class ModelFiles(Handle):
             context._handle, pointer(buffer), buffer.size, 0, ctypes.byref(out)))
         return cls._from(out, context)
 
+    @classmethod
+    def load(
+        cls: type[Self], path: PathLike, *, mmap: bool = False, context: Context | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+    ) -> Self:
+        """Reads a model that `save` wrote; `nested.load` is the same and says more.
+
+        Parameters
+        ----------
+        path : path
+            Of a safetensors file.
+        mmap : bool, default False
+            True maps the file instead of reading it; it must stay as it is while the model lives.
+        context : Context, optional
+            Threads and memory; by default one context with all cores is shared.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Model
+
+        Examples
+        --------
+        >>> model.save("model.safetensors")
+        >>> mapped = nested.Model.load("model.safetensors", mmap=True)
+        >>> bool((mapped.forward(b"to be") == model.forward(b"to be")).all())
+        True
+        """
+        context = context or default_context()
+        out, flags = ctypes.c_void_p(), _library.NESTED_LOAD_MMAP if mmap else 0
+        with Run(progress, cancel) as run:
+            check(lib.nested_model_load(
+                context._handle, os.fsencode(path), flags, run.pointer, ctypes.byref(out)))
+            return cls._from(out, context)
+
+    @classmethod
+    def from_transformers(
+        cls: type[Self], path: PathLike, *, context: Context | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+    ) -> Self:
+        """Reads a checkpoint of Hugging Face's transformers (``LlamaForCausalLM``).
+
+        Parameters
+        ----------
+        path : path
+            Of a directory with ``config.json`` and ``model.safetensors``, or its index and shards.
+        context : Context, optional
+            Threads and memory; by default one context with all cores is shared.
+        progress : callable, optional
+            Called with a `Progress` a few times a second; returning True stops the call.
+        cancel : Cancel, optional
+            A flag by which another thread may stop the call.
+
+        Returns
+        -------
+        Model
+            Of kind "transformer", with the same logits.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such directory, or a file of the checkpoint is missing.
+        FileError
+            A file is truncated, foreign or damaged.
+        UnsupportedError
+            It names what this library has no counterpart for.
+
+        Notes
+        -----
+        Weights may be float32, float16 or bfloat16, tied or not, with grouped heads and with
+        ``rope_scaling`` of type "llama3" or "linear".  Neither transformers nor torch is needed.
+        """
+        context = context or default_context()
+        out = ctypes.c_void_p()
+        with Run(progress, cancel) as run:
+            check(lib.nested_model_import(
+                context._handle, os.fsencode(path), run.pointer, ctypes.byref(out)))
+            return cls._from(out, context)
+
+
 def load(
-    path: PathLike, *, context: Context | None = None,
+    path: PathLike, *, mmap: bool = False, context: Context | None = None,
     progress: ProgressCallback | None = None, cancel: Cancel | None = None,
 ) -> Model:
     """Reads a model that `Model.save` wrote.
@@ -118,6 +201,10 @@ def load(
     ----------
     path : path
         Of a safetensors file.
+    mmap : bool, default False
+        True maps the file instead of reading it: weights are read when they are used, nothing is
+        checked but the header, and processes share the memory.  The file must stay as it is while
+        the model lives; a change of the weights copies them first.
     context : Context, optional
         Threads and memory; by default one context with all cores is shared.
     progress : callable, optional
@@ -135,6 +222,8 @@ def load(
         There is no such file.
     FileError
         The file is truncated, foreign or damaged.
+    UnsupportedError
+        `mmap`, and the file is not float32 in this library's layout.
 
     Examples
     --------
@@ -142,11 +231,6 @@ def load(
     Traceback (most recent call last):
     nested.NotFoundError: ...
     """
-    context = context or default_context()
-    out = ctypes.c_void_p()
-    with Run(progress, cancel) as run:
-        check(lib.nested_model_load(
-            context._handle, os.fsencode(path), 0, run.pointer, ctypes.byref(out)))
-        from ._model import Model
+    from ._model import Model
 
-        return Model._from(out, context)
+    return Model.load(path, mmap=mmap, context=context, progress=progress, cancel=cancel)

@@ -16,6 +16,7 @@ from ._model_files import PathLike
 from ._run import Cancel, ProgressCallback, Run
 from ._snapshot import Snapshot
 from ._stream import Stream
+from ._teaching import Teaching
 
 __all__ = ["Session"]
 
@@ -25,7 +26,7 @@ _LEARN_NAMES: dict[int, LearnMode] = {
 _LEARN = {name: number for number, name in _LEARN_NAMES.items()}
 
 
-class Session(Stream, Generation, Levels):
+class Session(Teaching, Stream, Generation, Levels):
     """One stream of a model, opened by `Model.session`.
 
     Parameters
@@ -90,11 +91,6 @@ class Session(Stream, Generation, Levels):
             return cls._from(out, model)
 
     # What it is
-
-    def _info(self) -> Any:
-        record = _library.nested_session_info()
-        check(lib.nested_session_get_info(self._handle, ctypes.byref(record)))
-        return record
 
     @property
     def model(self) -> Model:

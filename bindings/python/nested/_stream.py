@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import Tokens, pointer, stream_array, view
+from ._arrays import Tokens, pointer, stream_array, stream_vectors, view
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
@@ -41,16 +41,31 @@ class Stream(Handle):
 
     _model: Model
 
+    def _info(self) -> Any:
+        record = _library.nested_session_info()
+        check(lib.nested_session_get_info(self._handle, ctypes.byref(record)))
+        return record
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of an answer, M: as the model's, and growing with labels it had not seen."""
+        shape = self._model._shape
+        if shape.task == _library.NESTED_TASK_LM:
+            return int(shape.vocab)
+        return int(self._info().n_outputs)
+
     def feed(
-        self, tokens: Tokens, *, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> NDArray[np.float32]:
-        """Reads tokens and returns the logits after each.
+        """Reads tokens or vectors and returns the outputs after each.
 
         Parameters
         ----------
-        tokens : [n] integers or bytes
+        tokens : [n] integers or bytes, optional
             Token ids; none are allowed.
+        inputs : [n, N] floats, optional
+            Vectors, for models that read these instead.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -58,8 +73,8 @@ class Stream(Handle):
 
         Returns
         -------
-        float32 array [n, V]
-            Row i predicts token i + 1.
+        float32 array [n, V], or [n, M]
+            Of tokens row i predicts token i + 1.
 
         Raises
         ------
@@ -80,21 +95,24 @@ class Stream(Handle):
         >>> chr(session.output.argmax())
         ' '
         """
-        array = stream_array(tokens)
-        result = np.empty((array.size, self._model._shape.vocab), np.float32)
-        self._feed(array, ctypes.byref(view(result)), progress, cancel)
+        array = _stream(tokens, inputs)
+        result = np.empty((len(array), self.n_outputs), np.float32)
+        self._feed(array, inputs is not None, ctypes.byref(view(result)), progress, cancel)
         return result
 
     def read(
-        self, tokens: Tokens, *, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> Feed:
-        """Like `feed`, without the logits: how surprising the tokens were.
+        """Like `feed`, without the outputs: how surprising the tokens were.
 
         Parameters
         ----------
-        tokens : [n] integers or bytes
+        tokens : [n] integers or bytes, optional
             Token ids; none are allowed.
+        inputs : [n, N] floats, optional
+            Vectors, for models that read these instead.  They teach nothing, and count on the
+            clock of the levels; `Session.teach` learns.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -112,26 +130,31 @@ class Stream(Handle):
         Cancelled
             `cancel` was raised or `progress` returned True; see `position`.
         """
-        return self._feed(stream_array(tokens), None, progress, cancel)
+        return self._feed(_stream(tokens, inputs), inputs is not None, None, progress, cancel)
 
     def _feed(
-        self, array: NDArray[np.int32], logits: Any, progress: ProgressCallback | None,
+        self, array: NDArray[Any], vectors: bool, outputs: Any, progress: ProgressCallback | None,
         cancel: Cancel | None,
     ) -> Feed:
         record = _library.nested_feed()
-        if array.size == 0:
+        if len(array) == 0:
             return Feed(0, float("nan"), 0)
-        with run_for(array.size, progress, cancel) as run:
-            check(lib.nested_session_feed(
-                self._handle, pointer(array), array.size, run.pointer, logits,
-                ctypes.byref(record)))
+        with run_for(len(array), progress, cancel) as run:
+            if vectors:
+                seen = view(array, _library.nested_cview)
+                check(lib.nested_session_feed_vectors(
+                    self._handle, ctypes.byref(seen), run.pointer, outputs, ctypes.byref(record)))
+            else:
+                check(lib.nested_session_feed(
+                    self._handle, pointer(array), array.size, run.pointer, outputs,
+                    ctypes.byref(record)))
         return Feed(record.n_consumed, record.loss, record.n_updates)
 
     @property
     def output(self) -> NDArray[np.float32]:
-        """Logits after the last token, float32 [V]; `StateError` before the first."""
+        """Outputs after the last token, float32 [V] or [M]; `StateError` before the first."""
         size = ctypes.c_size_t()
-        result = np.empty(self._model._shape.vocab, np.float32)
+        result = np.empty(self.n_outputs, np.float32)
         check(lib.nested_session_output(
             self._handle, pointer(result), result.size, ctypes.byref(size)))
         return result
@@ -179,6 +202,14 @@ class Stream(Handle):
                     self._handle, pointer(array), array.size, run.pointer, pointer(result),
                     None))
         return result
+
+def _stream(tokens: Tokens | None, inputs: ArrayLike | None) -> NDArray[Any]:
+    if tokens is not None and inputs is None:
+        return stream_array(tokens)
+    if inputs is not None and tokens is None:
+        return stream_vectors(inputs)
+    raise ArgumentError("a stream is of tokens or of inputs", place="inputs")
+
 
 def feed_many(sessions: Sequence[Session], tokens: Tokens) -> NDArray[np.float32]:
     """Feeds one token to each of many sessions of one model as a batch.
