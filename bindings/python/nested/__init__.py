@@ -26,6 +26,7 @@ import json as _json
 from typing import Any as _Any
 
 from ._batch import Evaluation
+from ._classifier import Classifier
 from ._config import Estimate, config_schema, estimate, full_config
 from ._consolidation import consolidate
 from ._context import Context, LogRecord, MemoryStats
@@ -58,6 +59,7 @@ from ._options import (
     TitansConfig,
     TrainerOptions,
 )
+from ._regressor import Regressor
 from ._run import Cancel, Progress
 from ._session import Session
 from ._snapshot import Snapshot
@@ -67,10 +69,10 @@ from ._trainer import Fit, Step, Trainer, trainer_schema
 from ._version import __version__
 
 __all__ = [
-    "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "ConfigError", "Context", "Error",
+    "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "Classifier", "ConfigError", "Context", "Error",
     "Estimate", "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
     "MemoryConfig", "MemoryLimitError", "MemoryStats", "MismatchError", "Model", "ModelConfig",
-    "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Schedule", "Session",
+    "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Regressor", "Schedule", "Session",
     "SlowMemory", "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "TitansConfig", "Trainer",
     "TrainerOptions",
     "UnsupportedError", "__version__", "build_info", "config_schema", "consolidate",
