@@ -164,7 +164,7 @@ int main(void)
     for (l = 0; l <= shape.n_levels; l++) {
         int head = l == shape.n_levels;
         check(nested_session_level(session, head ? shape.n_layers : 0, head ? 0 : l, &level));
-        printf("  %s, chunk %2d: %3d updates, moved by %.3f\n", head ? "the head" : "a level ", (int)level.chunk,
+        printf("  %-5s chunk %2d: %3d updates, moved by %.3f\n", head ? "head" : "level", (int)level.chunk,
                (int)level.n_updates, level.delta_norm);
     }
 

@@ -83,7 +83,7 @@ int main() try {
   for (int l = 0; l <= shape.n_levels; l++) {
     const bool head = l == shape.n_levels;
     const nested_level level = head ? session.level(shape.n_layers, 0) : session.level(0, l);
-    std::printf("  %s, chunk %2d: %3d updates, moved by %.3f\n", head ? "the head" : "a level ", static_cast<int>(level.chunk),
+    std::printf("  %-5s chunk %2d: %3d updates, moved by %.3f\n", head ? "head" : "level", static_cast<int>(level.chunk),
                 static_cast<int>(level.n_updates), level.delta_norm);
   }
 

@@ -50,6 +50,7 @@ from ._model import Model
 from ._model_files import load
 from ._options import (
     CMSConfig,
+    HeadConfig,
     LevelConfig,
     MemoryConfig,
     ModelConfig,
@@ -70,7 +71,7 @@ from ._version import __version__
 
 __all__ = [
     "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "Classifier", "ConfigError", "Context", "Error",
-    "Estimate", "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
+    "Estimate", "Evaluation", "Feed", "FileError", "Fit", "HeadConfig", "IGNORE", "Level", "LevelConfig", "LogRecord",
     "MemoryConfig", "MemoryLimitError", "MemoryStats", "MismatchError", "Model", "ModelConfig",
     "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Regressor", "Schedule", "Session",
     "SlowMemory", "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "TitansConfig", "Trainer",

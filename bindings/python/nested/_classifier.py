@@ -48,9 +48,9 @@ class Classifier(Estimator):
     True
     >>> above = random.normal(size=(100, 2)) + [0, 8]
     >>> _ = classifier.partial_fit(above, ["above"] * 100)
-    >>> sorted(classifier.classes_)
+    >>> sorted(classifier.classes_.tolist())
     ['above', 'left', 'right']
-    >>> classifier.predict([[0, 8]])[0]
+    >>> str(classifier.predict([[0, 8]])[0])
     'above'
     """
 

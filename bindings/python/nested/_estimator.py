@@ -38,6 +38,7 @@ class Estimator:
 
     _estimator_type = ""
     _task = ""
+    _head: Mapping[str, Any] = {}  # of the configuration, where that says nothing
 
     def __init__(
         self, config: ModelConfig | Mapping[str, Any] | None = None, *, epochs: int = 10,
@@ -134,7 +135,7 @@ class Estimator:
         config: dict[str, Any] = {"task": self._task, **outputs, **(self.config or {})}
         if not {"vocab", "inputs", "preset"} & set(config):
             width = np.shape(X)[-1] if np.ndim(X) > 1 else 1
-            config = {"kind": "cms", "inputs": int(width), **_DEFAULTS, **config}
+            config = {"kind": "cms", "inputs": int(width), **_DEFAULTS, **self._head, **config}
         self._session = Model(config, seed=self.seed).session(seed=self.seed)
         self.n_features_in_ = int(np.shape(X)[-1]) if np.ndim(X) > 1 else 1
 

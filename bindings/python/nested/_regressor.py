@@ -43,6 +43,7 @@ class Regressor(Estimator):
 
     _estimator_type = "regressor"
     _task = "regress"
+    _head = {"head": {"lr": 0.02}}  # 0.1, which suits logits, overshoots squared errors
 
     def fit(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None,
