@@ -430,7 +430,8 @@ enum {
 };
 
 /** Defaults for a kind, with "vocab" 256 (bytes), ready for
- *  nested_model_create().  E_RANGE for an unknown kind.  [pure] */
+ *  nested_model_create(); kind "cms" needs "inputs" as well.  E_RANGE for an
+ *  unknown kind.  [pure] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_create(int32_t kind, nested_config **out);
 
@@ -691,8 +692,8 @@ nested_model_evaluate(const nested_model *model, const nested_batch *batch,
                       const nested_run *run, nested_eval *out);
 /** Outputs of a batch from fresh state (LM and CLASSIFY: logits); targets are
  *  not looked at.  dst: [n_seq, seq_len, n_outputs], or for CLASSIFY and REGRESS
- *  [n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or cancelled call leaves
- *  in dst is unspecified.  [shared] */
+ *  [n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or
+ *  cancelled call leaves in dst is unspecified.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_model_forward(const nested_model *model, const nested_batch *batch,
                      const nested_run *run, const nested_view *dst);
@@ -894,7 +895,8 @@ nested_session_feed(nested_session *session, const int32_t *tokens, size_t n,
                     const nested_run *run, const nested_view *logits, nested_feed *out);
 /** The same for kinds that read vectors: inputs [n, n_inputs], outputs NULL,
  *  [n_outputs] of the last or [n, n_outputs].  Inputs without targets teach
- *  nothing, and count on the clock.  [serial] */
+ *  nothing, and count on the clock; with NESTED_LEARN_ON a level whose period
+ *  ends steps with what it was taught before.  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_feed_vectors(nested_session *session, const nested_cview *inputs,
                             const nested_run *run, const nested_view *outputs,
@@ -903,14 +905,20 @@ nested_session_feed_vectors(nested_session *session, const nested_cview *inputs,
  *  fresh sequence through the session's levels, of which the head is one; the
  *  clock advances by its length, and levels whose period ends step.  A label
  *  that has not been seen (>= n_outputs, < 2^24) adds a row of zeros to the
- *  head.  out: the loss before learning from each row.  Rows commit one by one;
- *  *out counts those that did, also on failure and cancel.  [serial] */
+ *  head; rows between take no part in the softmax until their label comes.  A
+ *  row is one segment: its gradient is taken at the weights at its start, and
+ *  then every level whose period ended within it steps once.  With labels of
+ *  positions, kind "cms" learns input by input instead.  The stream, if there
+ *  is one, stays where it is.  out: the loss before learning from each row.
+ *  Rows commit one by one; *out counts those that did, also on failure and
+ *  cancel.  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_teach(nested_session *session, const nested_batch *batch,
                      const nested_run *run, nested_eval *out);
 /** Answers for rows, each a fresh sequence through the session's levels, which
  *  stay as they are.  dst as for nested_model_forward(), with the session's
- *  n_outputs.  [shared] */
+ *  n_outputs; a label that was never seen has -1e30.  Memories are written
+ *  within a row, whatever the mode.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_predict(const nested_session *session, const nested_batch *batch,
                        const nested_run *run, const nested_view *dst);
@@ -1068,8 +1076,8 @@ nested_session_level_control(nested_session *session, int32_t layer, int32_t lev
 NESTED_API NESTED_CHECK nested_status
 nested_session_level_flush(nested_session *session, int32_t layer, int32_t level);
 /** Returns levels to the model's weights (forgets what they learned), with
- *  their optimizer state and pending gradient.  layer or level -1 = all.
- *  [serial] */
+ *  their optimizer state and pending gradient.  A head forgets the labels that
+ *  the model does not know.  layer or level -1 = all.  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_level_reset(nested_session *session, int32_t layer, int32_t level);
 

@@ -71,6 +71,19 @@ enum Fixed {
       })
   }
 
+  /// The same with every fifth of them NaN.
+  static func holes(_ count: Int) -> Floats {
+    let numbers = floats(count)
+    return Floats(
+      mutex.withLock {
+        if let known = floatLists[-count] { return known }
+        let list = UnsafeMutablePointer<Float>.allocate(capacity: count)
+        for i in 0..<count { list[i] = i % 5 == 4 ? .nan : numbers[i] }
+        floatLists[-count] = list
+        return list
+      })
+  }
+
   /// `count` numbers between ½ and 1½.
   static func floats(_ count: Int) -> Floats {
     Floats(

@@ -4,7 +4,7 @@ import NestedTensor
 // Operations on token ids.
 
 extension OpRow {
-  static let tokenRows: [OpRow] = [embedding] + [false, true].map(crossEntropy)
+  static let tokenRows: [OpRow] = [embedding, masked, squaredError] + [false, true].map(crossEntropy)
 
   private static let embedding = OpRow(
     name: "embedding", shapes: { n in [[n, n + 2]] },
@@ -17,6 +17,27 @@ extension OpRow {
     reference: { engine, x, n in
       let tokens = Fixed.tokens(n + 3, below: n)
       return try engine.gather(x[0], (0..<n + 3).map { tokens[$0] })
+    })
+
+  /// Every third label has been seen, and the first.
+  private static let masked = OpRow(
+    name: "masked", shapes: { n in [[n + 1, n]] },
+    apply: { engine, x, n in try engine.masked(x[0], (0..<n).map { $0 % 3 == 0 }) },
+    oracle: { x, n in x[0].indices.map { $0 % n % 3 == 0 ? x[0][$0] : Double(Engine.unseenOutput) } })
+
+  /// Three outputs; some targets are not known.
+  private static let squaredError = OpRow(
+    name: "squaredError", shapes: { n in [[n, 3]] },
+    apply: { engine, x, n in
+      try engine.squaredError(x[0], Fixed.holes(3 * n), weights: Fixed.floats(n)).loss
+    },
+    oracle: { x, n in
+      var sum = 0.0
+      for i in 0..<3 * n where !Fixed.holes(3 * n)[i].isNaN {
+        let error = x[0][i] - Double(Fixed.holes(3 * n)[i])
+        sum += 0.5 * Double(Fixed.floats(n)[i / 3]) * error * error
+      }
+      return [sum]
     })
 
   /// Rows of n + 1 logits, the last of which is no target; `full`: with weights and with rows that have no target.

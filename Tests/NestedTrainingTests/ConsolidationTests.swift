@@ -23,7 +23,7 @@ import Testing
     let layout = session.model.layout
     var delta = [Double](repeating: 0, count: layout.count)
     for entry in layout.entries where entry.level >= 0 {
-      try session.withOnlineWeights(entry) { (online, start) in
+      try session.withOnlineWeights(entry) { (online, _, start, _) in
         for i in 0..<entry.count {
           delta[entry.offset + i] = Double(online[i]) - Double(start[i])
         }

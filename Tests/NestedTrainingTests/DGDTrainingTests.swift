@@ -106,7 +106,7 @@ import Testing
       let x = (0..<columns).map { Double(sums[$0]) / 7 }
       func online(_ session: Session) throws -> (now: [Float], start: [Float]) {
         var out: (now: [Float], start: [Float]) = ([], [])
-        try session.withOnlineWeights(entry) { now, start in
+        try session.withOnlineWeights(entry) { now, _, start, _ in
           out = ((0..<entry.count).map { now[$0] }, (0..<entry.count).map { start[$0] })
         }
         return out

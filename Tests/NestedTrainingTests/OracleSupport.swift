@@ -130,8 +130,8 @@ extension Session {
     get throws {
       var out: [String: [Double]] = [:]
       for entry in model.layout.entries where entry.level >= 0 {
-        try withOnlineWeights(entry) { (online, _) in
-          out[entry.name] = (0..<entry.count).map { Double(online[$0]) }
+        try withOnlineWeights(entry) { (online, count, _, _) in
+          out[entry.name] = (0..<count).map { Double(online[$0]) }
         }
       }
       return out

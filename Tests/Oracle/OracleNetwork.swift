@@ -17,8 +17,8 @@ package struct OracleNetwork {
     package init() {}
   }
 
-  private let sizes: Sizes
-  private let tape: ScalarTape
+  let sizes: Sizes
+  let tape: ScalarTape
   package private(set) var parameters: [String: [Num]]
   private var mixers: [any OracleStreamMixer]
   private var position = 0
@@ -49,7 +49,10 @@ package struct OracleNetwork {
   }
 
   /// Reads one token: logits [V].
-  package mutating func step(_ token: Int) -> [Num] {
+  package mutating func step(_ token: Int) -> [Num] { answer(hidden(token)) }
+
+  /// Reads one token: the last block's output [D].
+  mutating func hidden(_ token: Int) -> [Num] {
     let D = sizes.width
     let embed = Matrix(sizes.vocab, D, parameters["embed.weight"]!)
     var x = Array(embed.data[token * D..<(token + 1) * D])
@@ -60,12 +63,18 @@ package struct OracleNetwork {
       x = levels("blocks.\(i).cms", x)
     }
     position += 1
+    return x
+  }
+
+  /// RMSNorm and head.
+  func answer(_ x: [Num]) -> [Num] {
     let y = tape.rmsNorm(x, parameters["norm.weight"]!, sizes.eps)
-    return tape.apply(parameters["head.weight"].map { Matrix(sizes.vocab, D, $0) } ?? embed, y)
+    let head = parameters["head.weight"] ?? parameters["embed.weight"]!
+    return tape.apply(Matrix(head.count / sizes.width, sizes.width, head), y)
   }
 
   /// The levels under `path`, as many as there are, one after the other or side by side (SPEC 3).
-  private func levels(_ path: String, _ h: [Num]) -> [Num] {
+  func levels(_ path: String, _ h: [Num]) -> [Num] {
     var z = h
     var parts: [[Num]] = []
     while parameters["\(path).\(parts.count).norm.weight"] != nil {

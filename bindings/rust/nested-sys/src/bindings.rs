@@ -1105,7 +1105,8 @@ extern "C" {
     pub fn nested_cancel_is_raised(cancel: *const nested_cancel) -> i32;
     pub fn nested_cancel_release(cancel: *mut nested_cancel);
     /// Defaults for a kind, with "vocab" 256 (bytes), ready for
-    /// nested_model_create().  E_RANGE for an unknown kind.  \[pure]
+    /// nested_model_create(); kind "cms" needs "inputs" as well.  E_RANGE for an
+    /// unknown kind.  \[pure]
     pub fn nested_config_create(kind: i32, out: *mut *mut nested_config) -> nested_status;
     /// From JSON, e.g. {"kind":"hope","vocab":256,"d_model":128,"n_layers":2} or
     /// {"preset":"hope-1m","vocab":256}.  Unknown keys, duplicate keys, wrong
@@ -1272,8 +1273,8 @@ extern "C" {
     ) -> nested_status;
     /// Outputs of a batch from fresh state (LM and CLASSIFY: logits); targets are
     /// not looked at.  dst: \[n_seq, seq_len, n_outputs], or for CLASSIFY and REGRESS
-    /// \[n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or cancelled call leaves
-    /// in dst is unspecified.  \[shared]
+    /// \[n_seq, n_outputs], one answer for each row; F32 or F64.  What a failed or
+    /// cancelled call leaves in dst is unspecified.  \[shared]
     pub fn nested_model_forward(
         model: *const nested_model,
         batch: *const nested_batch,
@@ -1417,7 +1418,8 @@ extern "C" {
     ) -> nested_status;
     /// The same for kinds that read vectors: inputs \[n, n_inputs], outputs NULL,
     /// \[n_outputs] of the last or \[n, n_outputs].  Inputs without targets teach
-    /// nothing, and count on the clock.  \[serial]
+    /// nothing, and count on the clock; with NESTED_LEARN_ON a level whose period
+    /// ends steps with what it was taught before.  \[serial]
     pub fn nested_session_feed_vectors(
         session: *mut nested_session,
         inputs: *const nested_cview,
@@ -1429,8 +1431,13 @@ extern "C" {
     /// fresh sequence through the session's levels, of which the head is one; the
     /// clock advances by its length, and levels whose period ends step.  A label
     /// that has not been seen (>= n_outputs, \< 2^24) adds a row of zeros to the
-    /// head.  out: the loss before learning from each row.  Rows commit one by one;
-    /// \*out counts those that did, also on failure and cancel.  \[serial]
+    /// head; rows between take no part in the softmax until their label comes.  A
+    /// row is one segment: its gradient is taken at the weights at its start, and
+    /// then every level whose period ended within it steps once.  With labels of
+    /// positions, kind "cms" learns input by input instead.  The stream, if there
+    /// is one, stays where it is.  out: the loss before learning from each row.
+    /// Rows commit one by one; \*out counts those that did, also on failure and
+    /// cancel.  \[serial]
     pub fn nested_session_teach(
         session: *mut nested_session,
         batch: *const nested_batch,
@@ -1439,7 +1446,8 @@ extern "C" {
     ) -> nested_status;
     /// Answers for rows, each a fresh sequence through the session's levels, which
     /// stay as they are.  dst as for nested_model_forward(), with the session's
-    /// n_outputs.  \[shared]
+    /// n_outputs; a label that was never seen has -1e30.  Memories are written
+    /// within a row, whatever the mode.  \[shared]
     pub fn nested_session_predict(
         session: *const nested_session,
         batch: *const nested_batch,
@@ -1562,8 +1570,8 @@ extern "C" {
     /// level -1 = all.  \[serial]
     pub fn nested_session_level_flush(session: *mut nested_session, layer: i32, level: i32) -> nested_status;
     /// Returns levels to the model's weights (forgets what they learned), with
-    /// their optimizer state and pending gradient.  layer or level -1 = all.
-    /// \[serial]
+    /// their optimizer state and pending gradient.  A head forgets the labels that
+    /// the model does not know.  layer or level -1 = all.  \[serial]
     pub fn nested_session_level_reset(session: *mut nested_session, layer: i32, level: i32) -> nested_status;
     /// Makes a new model: weights + weighted mean of what the sessions' CMS levels
     /// learned.  The sessions and the old model stay as they are.  All sessions
