@@ -25,7 +25,7 @@ private let features: [String] =
   + OptimizerSettings.Name.allCases.map { "optim." + $0.rawValue }
   + ModelTask.allCases.map { "task." + $0.rawValue }
   + Schedule.Kind.allCases.map { "schedule." + $0.rawValue } + [
-    "memory.linear", "memory.mlp", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
+    "memory.linear", "memory.mlp", "load.mmap", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
   ]
 
 @_cdecl("nested_build_info")
