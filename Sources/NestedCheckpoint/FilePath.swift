@@ -15,7 +15,7 @@ package struct FilePath: Equatable, Sendable {
 
   package init(_ path: String) throws(NestedError) { try self.init(bytes: Array(path.utf8)) }
 
-  private init(joined: [UInt8]) { bytes = joined }
+  init(joined: [UInt8]) { bytes = joined }
 
   /// For messages: what is no UTF-8 is replaced.
   package var text: String { String(decoding: bytes, as: UTF8.self) }

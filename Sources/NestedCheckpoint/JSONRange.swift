@@ -20,7 +20,7 @@ package struct JSONRange: Sendable {
     JSONRange(low: low, high: high, excludesLow: false, excludesHigh: true)
   }
 
-  func contains(_ value: Double) -> Bool {
+  package func contains(_ value: Double) -> Bool {
     (excludesLow ? value > low : value >= low) && (excludesHigh ? value < high : value <= high)
   }
 
@@ -31,7 +31,7 @@ package struct JSONRange: Sendable {
       && (excludesHigh ? value < high : value <= high)
   }
 
-  var text: String {
+  package var text: String {
     "a number \(excludesLow ? "above" : "from") \(low) \(excludesHigh ? "below" : "to") \(high)"
   }
 

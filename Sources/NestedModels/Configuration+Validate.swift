@@ -68,6 +68,12 @@ extension ModelConfiguration {
   }
 
   private func validateAttention() throws(NestedError) {
+    let scaling = ropeScaling
+    if scaling.type == .llama3 && scaling.highFrequencyFactor <= scaling.lowFrequencyFactor {
+      throw ConfigurationError.invalid(
+        "expected more than low_freq_factor \(scaling.lowFrequencyFactor), got \(scaling.highFrequencyFactor)",
+        "/rope_scaling/high_freq_factor")
+    }
     if headDim % 2 != 0 {
       throw ConfigurationError.invalid(
         "rotary positions turn channels in pairs: expected an even head_dim, got \(headDim)", "/head_dim")

@@ -15,6 +15,7 @@ package struct ModelConfiguration: Sendable {
   package var tieEmbeddings = true
   package var normEps: Float = 1e-6
   package var ropeTheta: Float = 10000
+  package var ropeScaling = RotaryScaling()
   package var window = 0  // tokens; 0 = all
   package var segment = 64  // tokens
   package var memory = MemoryConfiguration()
@@ -101,9 +102,9 @@ package struct ModelConfiguration: Sendable {
     }
   }
 
-  /// What the channels i and i + d/2 of a head turn by from token to token: theta^(-2 i / d), [d / 2].
+  /// What the channels i and i + d/2 of a head turn by from token to token: theta^(-2 i / d), scaled, [d / 2].
   package var rotaryFrequencies: [Double] {
-    (0..<headDim / 2).map { pow(Double(ropeTheta), -2 * Double($0) / Double(headDim)) }
+    (0..<headDim / 2).map { ropeScaling.scaled(pow(Double(ropeTheta), -2 * Double($0) / Double(headDim))) }
   }
 
   private mutating func resolveLevels() {

@@ -129,6 +129,10 @@ extension ModelConfiguration {
       .flag("tie_embeddings", \.tieEmbeddings, "Whether the head is the embedding."),
       .number("norm_eps", \.normEps, in: .above(0, to: 1), "Added inside the root of RMSNorm."),
       .number("rope_theta", \.ropeTheta, in: .from(1, to: 1e12), "Base of the rotary embedding."),
+      .object(
+        "rope_scaling", \.ropeScaling, RotaryScaling.table, fresh: RotaryScaling(),
+        "How rotary positions are scaled for longer texts."
+      ).shown { $0.ropeScaling.type != .none },
       .integer("window", \.window, in: 0...(1 << 30), "Attention window in tokens; 0 = all."),
       .integer(
         "segment", \.segment, in: 1...(1 << 20),

@@ -38,6 +38,18 @@ package final class Model: @unchecked Sendable {
     self.init(runtime, configuration, layout, weights)
   }
 
+  /// Weights that `fill` provides, parameter by parameter in layout order.
+  package convenience init(
+    runtime: Runtime, configuration: ModelConfiguration,
+    fill: (_ entry: ParameterEntry, _ target: Floats) throws(NestedError) -> Void
+  ) throws(NestedError) {
+    try configuration.validate()
+    let layout = ParameterLayout(configuration)
+    let weights = try Storage(count: layout.count, budget: runtime.budget)
+    for entry in layout.entries { try fill(entry, weights.floats + entry.offset) }
+    self.init(runtime, configuration, layout, weights)
+  }
+
   private init(
     _ runtime: Runtime, _ configuration: ModelConfiguration, _ layout: ParameterLayout, _ weights: Storage
   ) {
@@ -240,7 +252,9 @@ package final class Model: @unchecked Sendable {
       self.init(runtime, configuration, layout, weights)
       return
     }
-    try file.verifyChecksum()
+    // The checksum is that of our own F32 data, in our order. Other programs copy the metadata and may sort the tensors; one
+    // that wrote another type made other data.
+    if records.allSatisfy({ $0.element == .f32 }) { try file.verifyChecksum(order: records) }
     let weights = try Storage(count: layout.count, budget: runtime.budget)
     for (entry, record) in zip(layout.entries, records) {
       try file.readFloats(record, into: weights.floats + entry.offset)

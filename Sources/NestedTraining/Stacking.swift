@@ -9,7 +9,7 @@ package import NestedTensor
 /// New levels start as SPEC 2 has it (`seed`) but for W_down = 0: they add exactly 0 until they have learnt, so the logits
 /// are the Transformer's, bit for bit, and learning rates of 0 leave it so. W_down is the first to receive a gradient.
 ///
-/// `mismatch` for a model of another kind. `config` for levels that a chain of swiglu levels cannot have: under variant
+/// `unsupported` for a model of another kind. `config` for levels that a chain of swiglu levels cannot have: under variant
 /// independent the pre-trained level would count for a part only.
 package func stackLevels(
   on model: Model, cms: CMSConfiguration, pretrained: Int = 0, seed: UInt64 = 0, control: RunControl
@@ -17,7 +17,7 @@ package func stackLevels(
   var configuration = model.configuration
   guard configuration.kind == .transformer else {
     throw NestedError(
-      .mismatch, "[stack] expected a model of kind transformer, got \(configuration.kind.rawValue)",
+      .unsupported, "[stack] expected a model of kind transformer, got \(configuration.kind.rawValue)",
       place: "model")
   }
   guard cms.levels.indices.contains(pretrained) else {

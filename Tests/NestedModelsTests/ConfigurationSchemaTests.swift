@@ -66,7 +66,7 @@ import Testing
       }
       #expect(!accepts(pointer, .null) && !accepts(pointer, .object([])))
     }
-    #expect(count == 17 + 16 + 8 + 3 + 5)
+    #expect(count == 17 + 16 + 8 + 3 + 5 + 5)
   }
 
   @Test func schemaAndCanonicalFormHaveTheSameKeysAndDefaults() throws {
@@ -80,7 +80,7 @@ import Testing
         return
       }
       #expect(schema["additionalProperties"] == .bool(false))
-      let keys = properties.map(\.key).filter { pointer != "" || !["preset", "titans"].contains($0) }
+      let keys = properties.map(\.key).filter { pointer != "" || !["preset", "titans", "rope_scaling"].contains($0) }
       #expect(keys.sorted() == members.map(\.key).sorted())
       for member in members {
         guard let row = schema["properties"]?[member.key] else { continue }
@@ -99,6 +99,15 @@ import Testing
     // A kind's own object is in the canonical form of that kind alone.
     let titans = try #require(ModelConfiguration(kind: .titans).json["titans"])
     compare(try #require(schema["properties"]?["titans"]), titans, "/titans")
+    // So is a scaling of positions where there is one.
+    var scaled = ModelConfiguration()
+    scaled.ropeScaling.type = .llama3
+    let members = try #require(scaled.json["rope_scaling"])
+    guard case .object(let shown) = members else { return }
+    for member in shown where member.key != "type" {
+      #expect(schema["properties"]?["rope_scaling"]?["properties"]?[member.key]?["default"] == member.value)
+    }
+    #expect(shown.count == 5)
     #expect(
       schema["properties"]?["preset"]?["enum"]
         == .array(ModelConfiguration.presetNames.map { .string($0) }))

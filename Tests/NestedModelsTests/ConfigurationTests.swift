@@ -98,6 +98,31 @@ import Testing
     #expect(try ModelConfiguration(json: titans.canonicalJSON).titans.chunk == 4)
   }
 
+  /// A scaling that there is none of leaves the canonical form alone, and each type shows what it uses.
+  @Test func ropeScalingIsShownWhereThereIsOne() throws {
+    func read(_ scaling: String) throws -> ModelConfiguration {
+      try ModelConfiguration(json: #"{"kind":"transformer","vocab":256,"rope_scaling":{\#(scaling)}}"#)
+    }
+    let plain = try ModelConfiguration(json: #"{"kind":"transformer","vocab":256}"#)
+    #expect(try read("") == plain && read(#""type":"none","factor":2"#).fingerprint == plain.fingerprint)
+    let linear = try read(#""type":"linear","factor":2,"low_freq_factor":3"#)
+    #expect(linear.json["rope_scaling"]?.serialize(sorted: true) == #"{"factor":2.0,"type":"linear"}"#)
+    #expect(linear.fingerprint != plain.fingerprint)
+    let llama3 = try read(#""type":"llama3""#)
+    #expect(
+      llama3.json["rope_scaling"]?.serialize(sorted: true)
+        == #"{"factor":8.0,"high_freq_factor":4.0,"low_freq_factor":1.0,"original_max_position":8192,"type":"llama3"}"#)
+    #expect(try ModelConfiguration(json: llama3.canonicalJSON) == llama3)
+    for (key, value, place) in [
+      ("type", "\"yarn\"", "type"), ("factor", "0.5", "factor"), ("low_freq_factor", "4", "high_freq_factor"),
+      ("original_max_position", "0", "original_max_position"), ("depth", "1", "depth"),
+    ] {
+      let type = key == "type" ? "" : #""type":"llama3","#
+      let scaling = #"{\#(type)"\#(key)":\#(value)}"#
+      #expect(refusal(#"{"kind":"transformer","vocab":256,"rope_scaling":\#(scaling)}"#)! == (.config, "/rope_scaling/\(place)"))
+    }
+  }
+
   @Test func sizesFollowUntilTheyAreGiven() throws {
     var c = try ModelConfiguration(json: "{\"vocab\":256,\"d_model\":128}")
     #expect(c.headDim == 64 && c.nHeads == 2 && c.nKVHeads == 2 && c.dFF == 352)

@@ -49,6 +49,15 @@ struct KindCase: Sendable, CustomStringConvertible {
       "transformer, grouped heads, window",
       #""kind":"transformer","head_dim":4,"n_kv_heads":2,"window":5,"tie_embeddings":false,"rope_theta":100,"segment":8"#,
       .init(heads: 4, kvHeads: 2, headDim: 4, window: 5, theta: 100)),
+    // Frequencies 1, 0.32, 0.1 and 0.03: the first stays, the last is divided, the two between are blended.
+    attention(
+      "transformer, llama3 scaling",
+      #""kind":"transformer","head_dim":8,"rope_scaling":{"type":"llama3","factor":4,"low_freq_factor":0.5,"high_freq_factor":4,"original_max_position":40},"rope_theta":100"#,
+      .init(theta: 100, scaling: .llama3(factor: 4, low: 0.5, high: 4, tokens: 40))),
+    attention(
+      "hope-attention, linear scaling",
+      #""kind":"hope-attention","head_dim":8,"segment":4,"rope_scaling":{"type":"linear","factor":2.5},"cms":{"levels":[{"chunk":8,"hidden":12}]}"#,
+      .init(scaling: .linear(2.5))),
     attention(
       "hope-attention",
       #""kind":"hope-attention","head_dim":16,"segment":4,"cms":{"levels":[{"chunk":8,"hidden":12},{"chunk":0,"hidden":8}]}"#,

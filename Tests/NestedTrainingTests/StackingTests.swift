@@ -105,7 +105,7 @@ import Testing
         return (error.code, error.place)
       }
     }
-    #expect(refusal(try Tiny.model(), cms(1))! == (.mismatch, "model"))
+    #expect(refusal(try Tiny.model(), cms(1))! == (.unsupported, "model"))
     #expect(refusal(model, cms(1), 2)! == (.range, "pretrained"))
     #expect(refusal(model, cms(1), -1)! == (.range, "pretrained"))
     var wrong = cms(1)

@@ -5,8 +5,13 @@ package struct OracleAttention: OracleStreamMixer {
   package struct Options: Sendable {
     package var heads = 2, kvHeads = 2, headDim = 8, window = 0
     package var theta = 10000.0
-    package init(heads: Int = 2, kvHeads: Int = 2, headDim: Int = 8, window: Int = 0, theta: Double = 10000) {
+    package var scaling = OracleRotaryScaling.none
+    package init(
+      heads: Int = 2, kvHeads: Int = 2, headDim: Int = 8, window: Int = 0, theta: Double = 10000,
+      scaling: OracleRotaryScaling = .none
+    ) {
       (self.heads, self.kvHeads, self.headDim, self.window, self.theta) = (heads, kvHeads, headDim, window, theta)
+      self.scaling = scaling
     }
   }
 
@@ -30,7 +35,7 @@ package struct OracleAttention: OracleStreamMixer {
 
   /// A key and a value of n without a query.
   package mutating func add(_ tape: ScalarTape, _ n: [Num], position: Int) {
-    keys.append(tape.rotate(tape.apply(k, n), o.headDim, position, theta: o.theta))
+    keys.append(tape.rotate(tape.apply(k, n), o.headDim, position, theta: o.theta, o.scaling))
     values.append(tape.apply(v, n))
   }
 
@@ -39,7 +44,7 @@ package struct OracleAttention: OracleStreamMixer {
 
   private mutating func attend(_ tape: ScalarTape, _ n: [Num], position: Int) -> [Num] {
     let d = o.headDim
-    let query = tape.rotate(tape.apply(q, n), d, position, theta: o.theta)
+    let query = tape.rotate(tape.apply(q, n), d, position, theta: o.theta, o.scaling)
     add(tape, n, position: position)
     let first = o.window > 0 ? max(0, keys.count - o.window) : 0
     var mixed: [Num] = []

@@ -94,12 +94,14 @@ extension ScalarTape {
     return close(max(a.value, 0) + log1p(Glibc.exp(-abs(a.value))))
   }
 
-  /// Rotary positions (SPEC 5.1): channels i and i + d/2 of each head turn by position · theta^(-2 i / d).
-  package func rotate(_ x: [Num], _ d: Int, _ position: Int, theta: Double = 10000) -> [Num] {
+  /// Rotary positions (SPEC 5.1): channels i and i + d/2 of each head turn by position · theta^(-2 i / d), scaled.
+  package func rotate(
+    _ x: [Num], _ d: Int, _ position: Int, theta: Double = 10000, _ scaling: OracleRotaryScaling = .none
+  ) -> [Num] {
     var y = x
     for head in 0..<x.count / d {
       for i in 0..<d / 2 {
-        let angle = Double(position) * pow(theta, -2 * Double(i) / Double(d))
+        let angle = Double(position) * scaling.scaled(pow(theta, -2 * Double(i) / Double(d)))
         let (a, b) = (x[head * d + i], x[head * d + d / 2 + i])
         y[head * d + i] = subtract(scale(a, cos(angle)), scale(b, sin(angle)))
         y[head * d + d / 2 + i] = add(scale(b, cos(angle)), scale(a, sin(angle)))
