@@ -74,3 +74,16 @@ def test_mistakes_do_not_compile(wrong, tmp_path):
     source.write_text("#include <nested.hpp>\nvoid f(const nested::model &model);\n"
                       "void f(const nested::model &model) { (void)model; %s }\n" % wrong)
     run("g++", "-std=c++17", "-fsyntax-only", *INCLUDE, source, status=int(wrong in MISTAKES))
+
+
+def test_the_page_of_kinds_is_the_example():
+    """bindings/c/KINDS.md shows the configurations of examples/c/08_kinds.c, a section for each kind."""
+    page = (HEADER.parent / "KINDS.md").read_text()
+    source = (ROOT / "examples" / "c" / "08_kinds.c").read_text()
+    table = re.search(r"kinds\[\] = \{\n(.*?)\n\};", source, re.S)[1]
+    rows = re.findall(r'NESTED_KIND_\w+,\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\}', table)
+    shown = ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', row)).replace('\\"', '"') for row in rows]
+    assert "\n".join(shown) == "\n".join(re.findall(r"^\{.*\}$", page, re.M))
+    schema = (ROOT / "Tests" / "abi" / "abi.json").read_text()
+    kinds = {name.removeprefix("NESTED_KIND_") for name in json.loads(schema)["constants"] if name.startswith("NESTED_KIND_")}
+    assert {title.upper().replace("-", "_") for title in re.findall(r"^## (\S+)$", page, re.M)} == kinds

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-__all__ = ["CMSConfig", "LevelConfig", "MemoryConfig", "ModelConfig", "ParameterGroup", "Schedule",
+__all__ = ["CMSConfig", "HeadConfig", "LevelConfig", "MemoryConfig", "ModelConfig", "ParameterGroup", "Schedule",
            "SlowMemory", "TitansConfig", "TrainerOptions"]
 
 
@@ -38,6 +38,20 @@ class CMSConfig(TypedDict, total=False):
     mlp: Literal["swiglu", "gelu"]
     variant: Literal["sequential", "nested", "independent"]
     meta: Literal["none", "first-order", "exact"]
+
+
+class HeadConfig(TypedDict, total=False):
+    """The head of the tasks "classify" and "regress": a level of its own, last in the chain."""
+
+    chunk: int
+    """Period in inputs: the head learns after every so many; 0 = never."""
+    lr: float
+    """Learning rate of the online updates."""
+    clip: float
+    """Largest norm of the summed gradient of a period."""
+    optimizer: Literal[
+        "sgd", "momentum", "nesterov", "adagrad", "adam", "adamw", "muon", "dgd",
+        "delta-momentum", "dmgd", "preconditioned-momentum", "m3", "m3-literal"]
 
 
 class MemoryConfig(TypedDict, total=False):
@@ -119,8 +133,12 @@ class ModelConfig(TypedDict, total=False):
     rope_theta: float
     window: int
     inputs: int
+    """Numbers of an input vector; kind cms."""
     outputs: int
+    """Numbers of an answer; task regress."""
     classes: int
+    """Labels to begin with; task classify.  More come with what is taught."""
+    head: HeadConfig
 
 
 class Schedule(TypedDict, total=False):
