@@ -4,11 +4,21 @@ internal import NestedModels
 internal import NestedTensor
 internal import NestedTraining
 
-// Section 8 of the header: batches and evaluation.
+// Section 8 of the header: batches and evaluation. What is special about vectors and labels is in Labels.swift.
+
+/// What a call does with a batch's labels.
+enum LabelUse {
+  /// Looks at none.
+  case none
+  /// Needs labels that the model knows.
+  case known
+  /// Needs labels, new ones too.
+  case new
+}
 
 /// A caller's batch, checked against the model that will read it.
 func batch(
-  _ pointer: UnsafePointer<nested_batch>?, _ model: Model
+  _ pointer: UnsafePointer<nested_batch>?, _ model: Model, _ use: LabelUse = .known
 ) throws(NestedError) -> Trainer.Batch {
   guard let batch = unsafe try input(pointer, nested_batch(), "batch") else {
     throw nullArgument("batch")
@@ -27,36 +37,56 @@ func batch(
   }
   let count = try product(rows, length, "batch")
   try reserve(4 * count)
-  let vocab = model.configuration.vocab
-  var result = Trainer.Batch(
-    tokens: unsafe try tokens(batch.tokens, count: count, vocab: vocab, "batch.tokens"),
-    batch: rows,
-    length: length)
-  if unsafe batch.targets != nil {
-    result.targets = unsafe try tokens(
-      batch.targets, count: count, vocab: vocab, "batch.targets", ignore: -100)
-  }
-  if unsafe batch.weights != nil {
-    let weights = unsafe try array(batch.weights, count: count, "batch.weights")
-    for i in 0..<count {
-      guard unsafe weights[i].isFinite else {
-        throw NestedError(
-          .numeric, "batch.weights[\(i)] is not finite.", place: "batch.weights[\(i)]")
-      }
-      guard unsafe weights[i] >= 0 else {
-        throw NestedError(.range, "batch.weights[\(i)] is negative.", place: "batch.weights[\(i)]")
-      }
+  let c = model.configuration
+  unsafe try refuse(
+    batch.tokens != nil && c.kind.readsVectors, "batch.tokens", "this model reads vectors; give batch.inputs")
+  unsafe try refuse(
+    batch.inputs != nil && !c.kind.readsVectors, "batch.inputs", "this model reads tokens; give batch.tokens")
+  unsafe try refuse(
+    batch.targets != nil && c.hasLabels, "batch.targets",
+    "this model's task is \(c.task.rawValue); give batch.labels")
+  unsafe try refuse(
+    batch.labels != nil && !c.hasLabels, "batch.labels", "this model predicts tokens; give batch.targets")
+
+  guard c.hasLabels else {
+    var result = Trainer.Batch(
+      tokens: unsafe try tokens(batch.tokens, count: count, vocab: c.vocab, "batch.tokens"), batch: rows,
+      length: length)
+    if unsafe batch.targets != nil {
+      result.targets = unsafe try tokens(
+        batch.targets, count: count, vocab: c.vocab, "batch.targets", ignore: -100)
     }
-    result.weights = unsafe Floats(UnsafeMutablePointer(mutating: weights))
+    result.weights = unsafe try lossWeights(batch.weights, count: count)
+    return result
   }
-  return result
+  var read: NetworkInput
+  var owners: [Storage] = []
+  if c.kind.readsVectors {
+    let vectors = unsafe try vectors(batch.inputs, rows: rows, length: length, model)
+    read = .vectors(vectors.floats)
+    if let owner = vectors.owner { owners.append(owner) }
+  } else {
+    read = .tokens(unsafe try tokens(batch.tokens, count: count, vocab: c.vocab, "batch.tokens"))
+  }
+  var known: Labels? = nil
+  if use != .none {
+    known = unsafe try labels(
+      batch.labels, batch.weights, rows: rows, length: length, model, limit: use == .new ? labelLimit : c.classes)
+  }
+  return Trainer.Batch(read, labels: known, batch: rows, length: length, owners: owners)
 }
 
-func evaluation(_ lossSum: Double, _ targets: Double) -> nested_eval {
+private func refuse(_ condition: Bool, _ name: StaticString, _ why: String) throws(NestedError) {
+  if condition { throw NestedError(.argument, "\(name) has no place here: \(why).", place: "\(name)") }
+}
+
+func evaluation(_ loss: LabelLoss, _ task: ModelTask) -> nested_eval {
   var eval = nested_eval()
-  eval.loss = targets > 0 ? lossSum / targets : .nan
-  eval.perplexity = exponential(eval.loss)
-  eval.n_targets = targets
+  let any = loss.targets > 0
+  eval.loss = any ? loss.lossSum / loss.targets : .nan
+  eval.perplexity = task == .regress ? .nan : exponential(eval.loss)
+  eval.accuracy = any && task == .classify ? loss.correct / loss.targets : .nan
+  eval.n_targets = loss.targets
   return eval
 }
 
@@ -72,13 +102,56 @@ public func nested_model_evaluate(
     let result = try object.reading { () throws(NestedError) in
       unsafe try withRun(run, call, "evaluate", total: rows.batch * rows.length) {
         (control: RunControl) throws(NestedError) in
-        try object.model.evaluate(
-          tokens: rows.tokens, targets: rows.targets, batch: rows.batch, length: rows.length,
-          weights: rows.weights, control: control)
+        try rows.evaluate(object.model, control)
       }
     }
-    out.write(evaluation(result.lossSum, result.targets))
+    out.write(evaluation(result, object.model.configuration.task))
   }
+}
+
+extension Trainer.Batch {
+  func evaluate(_ model: Model, _ control: RunControl) throws(NestedError) -> LabelLoss {
+    if let labels {
+      return try model.evaluate(input, labels, batch: batch, length: length, control: control)
+    }
+    guard case .tokens(let tokens) = input else { throw nullArgument("batch.labels") }
+    let result = try model.evaluate(
+      tokens: tokens, targets: targets, batch: batch, length: length, weights: weights, control: control)
+    var loss = LabelLoss()
+    loss.lossSum = result.lossSum
+    loss.targets = result.targets
+    return loss
+  }
+}
+
+/// Where the answers for a batch go: the caller's memory when that is dense float32, else a copy that is converted.
+struct OutputsTarget {
+  let floats: Floats
+  /// One answer for each row, not for each position.
+  let pooled: Bool
+  private let view: StridedArray
+  private let copy: Storage?
+
+  init(
+    _ pointer: UnsafePointer<nested_view>?, _ rows: Trainer.Batch, outputs: Int, mayPool: Bool,
+    _ budget: MemoryBudget
+  ) throws(NestedError) {
+    view = unsafe try NestedABI.view(pointer, "dst", types: wideFloatTypes)
+    pooled = mayPool && view.hasShape([rows.batch, outputs])
+    guard pooled || view.hasShape([rows.batch, rows.length, outputs]) else {
+      let choice = mayPool ? " or [\(rows.batch), \(outputs)]" : ""
+      throw NestedError(
+        .shape, "dst must have shape [\(rows.batch), \(rows.length), \(outputs)]\(choice).", place: "dst.shape")
+    }
+    if let own = view.floats {
+      (floats, copy) = (own, nil)
+    } else {
+      let storage = try Storage(count: view.count, budget: budget)
+      (floats, copy) = (storage.floats, storage)
+    }
+  }
+
+  func deliver() { if copy != nil { view.assign(floats) } }
 }
 
 @_cdecl("nested_model_forward")
@@ -88,26 +161,20 @@ public func nested_model_forward(
 ) -> nested_status {
   call("nested_model_forward") { call throws(NestedError) in
     let object = unsafe try call.model(model)
-    let rows = unsafe try NestedABI.batch(batch, object.model)
-    let vocab = object.model.configuration.vocab
-    let target = unsafe try view(dst, "dst", types: wideFloatTypes)
-    guard target.hasShape([rows.batch, rows.length, vocab]) else {
-      throw NestedError(
-        .shape, "dst must have shape [\(rows.batch), \(rows.length), \(vocab)].", place: "dst.shape"
-      )
-    }
-    let copy =
-      target.floats == nil
-      ? try Storage(count: target.count, budget: object.context.runtime.budget) : nil
-    guard let logits = target.floats ?? copy?.floats else { return }
+    let rows = unsafe try NestedABI.batch(batch, object.model, .none)
+    let c = object.model.configuration
+    let target = unsafe try OutputsTarget(
+      dst, rows, outputs: c.outputCount, mayPool: c.hasLabels, object.context.runtime.budget)
     try object.reading { () throws(NestedError) in
       unsafe try withRun(run, call, "forward", total: rows.batch * rows.length) {
         (control: RunControl) throws(NestedError) in
-        try object.model.logits(
-          tokens: rows.tokens, batch: rows.batch, length: rows.length, into: logits,
-          control: control)
+        try withExtendedLifetime(rows) { () throws(NestedError) in
+          try object.model.outputs(
+            rows.input, batch: rows.batch, length: rows.length, pooled: target.pooled, into: target.floats,
+            control: control)
+        }
       }
     }
-    if copy != nil { target.assign(logits) }
+    target.deliver()
   }
 }

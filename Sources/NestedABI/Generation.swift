@@ -63,6 +63,7 @@ public func nested_session_generate(
     let count = unsafe try optional(out_count, "out_count")
     let finish = unsafe try optional(out_finish, "out_finish")
     let object = unsafe try call.session(session)
+    try checkPredictsTokens(object.model.model, "session")
     let vocab = object.model.model.configuration.vocab
     let options = unsafe try NestedABI.sampling(sampling, vocab: vocab)
     guard max_tokens >= 0, max_tokens <= 1 << 40 else {

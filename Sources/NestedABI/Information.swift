@@ -23,8 +23,9 @@ private let features: [String] =
   ModelKind.allCases.filter(\.isBuilt).map { "kind." + $0.rawValue }
   + CMSVariant.allCases.map { "cms." + $0.rawValue }
   + OptimizerSettings.Name.allCases.map { "optim." + $0.rawValue }
+  + ModelTask.allCases.map { "task." + $0.rawValue }
   + Schedule.Kind.allCases.map { "schedule." + $0.rawValue } + [
-    "task.lm", "memory.linear", "memory.mlp", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
+    "memory.linear", "memory.mlp", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
   ]
 
 @_cdecl("nested_build_info")

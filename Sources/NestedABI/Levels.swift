@@ -17,7 +17,11 @@ private func place(
     return Int(value)
   }
   let c = object.model.model.configuration
-  return (try check(layer, c.nLayers, "layer"), try check(level, c.levels.count, "level"))
+  let layers = c.blockCount + (c.hasLabels ? 1 : 0)
+  let isHead = c.hasLabels && Int(layer) == c.blockCount
+  // For every layer at once, the blocks' levels; the head has one.
+  let levels = isHead ? 1 : layer == -1 && c.hasLabels ? max(1, c.levels.count) : c.levels.count
+  return (try check(layer, layers, "layer"), try check(level, levels, "level"))
 }
 
 @_cdecl("nested_session_level")

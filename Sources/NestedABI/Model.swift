@@ -57,11 +57,13 @@ public func nested_model_get_info(
     var info = nested_model_info()
     info.kind = c.kind.number
     info.task = c.task.number
-    info.n_layers = Int32(clamping: c.nLayers)
+    info.n_layers = Int32(clamping: c.blockCount)
     info.n_levels = Int32(clamping: c.levels.count)
     info.dtype = Int32(NESTED_F32)
     info.vocab = Int64(c.vocab)
     info.d_model = Int64(c.dModel)
+    info.n_inputs = Int64(c.inputs)
+    info.n_outputs = Int64(c.outputCount)
     info.n_tensors = UInt64(model.layout.entries.count)
     info.n_params = UInt64(model.layout.count)
     info.weight_bytes = UInt64(model.layout.count) * 4

@@ -87,6 +87,7 @@ public func nested_session_get_info(
       info.n_updates = UInt64(max(session.updates, 0))
       info.n_skipped = UInt64(max(session.skipped, 0))
       info.model_version = object.model.model.version
+      info.n_outputs = Int64(session.outputs)
     }
     out.write(info)
   }
@@ -101,7 +102,7 @@ struct LogitsTarget {
   /// NULL, [vocab] for the last of `count` positions, or [count, vocab].
   init(
     _ pointer: UnsafePointer<nested_view>?, count: Int, vocab: Int, mayBeLast: Bool,
-    _ budget: MemoryBudget
+    _ budget: MemoryBudget, _ name: StaticString = "logits"
   ) throws(NestedError) {
     guard unsafe pointer != nil else {
       view = nil
@@ -109,7 +110,7 @@ struct LogitsTarget {
       lastOnly = true
       return
     }
-    let view = unsafe try NestedABI.view(pointer, "logits", types: wideFloatTypes)
+    let view = unsafe try NestedABI.view(pointer, name, types: wideFloatTypes)
     lastOnly = mayBeLast && view.rank == 1
     let fits =
       lastOnly
@@ -118,8 +119,8 @@ struct LogitsTarget {
       throw NestedError(
         .shape,
         mayBeLast
-          ? "logits must have shape [\(vocab)] or [\(count), \(vocab)]."
-          : "logits must have shape [\(count), \(vocab)].", place: "logits.shape")
+          ? "\(name) must have shape [\(vocab)] or [\(count), \(vocab)]."
+          : "\(name) must have shape [\(count), \(vocab)].", place: "\(name).shape")
     }
     copy = view.floats == nil ? try Storage(count: view.count, budget: budget) : nil
     self.view = view
@@ -142,34 +143,43 @@ public func nested_session_feed(
   call("nested_session_feed") { call throws(NestedError) in
     let out = unsafe try Output(out, "out", optional: true)
     let object = unsafe try call.session(session)
+    try checkReadsTokens(object.model.model, "session")
     let vocab = object.model.model.configuration.vocab
     let text = unsafe try NestedABI.tokens(tokens, count: n, vocab: vocab, "tokens")
+    unsafe try feed(object, call, .tokens(text), count: n, run, logits, "logits", out)
+  }
+}
+
+/// Feeds what has been checked, with room for [outputs] or [count, outputs].
+func feed(
+  _ object: SessionObject, _ call: Call, _ input: NetworkInput, count n: Int, _ run: UnsafePointer<nested_run>?,
+  _ outputs: UnsafePointer<nested_view>?, _ name: StaticString, _ out: Output<nested_feed>
+) throws(NestedError) {
+  try object.using { () throws(NestedError) in
+    let width = object.session.outputs
     let target = unsafe try LogitsTarget(
-      logits, count: n, vocab: vocab, mayBeLast: true, object.model.context.runtime.budget)
-    try object.using { () throws(NestedError) in
-      let (position, updates) = (object.session.position, object.session.updates)
-      var result = nested_feed()
-      result.loss = .nan
-      unsafe try withRun(run, call, "feed", total: n, begin: { out.write(result) }) {
-        (control: RunControl) throws(NestedError) in
-        do throws(NestedError) {
-          let fed = try object.session.feed(
-            tokens: text, count: n, logits: target.floats, lastOnly: target.lastOnly,
-            control: control)
-          target.deliver(rows: target.lastOnly ? 1 : n, vocab: vocab)
-          result.n_consumed = Int64(fed.consumed)
-          result.loss = fed.loss
-          result.n_updates = UInt64(max(fed.updates, 0))
-          out.write(result)
-        } catch {
-          // Whole chunks that were committed before the failure stay.
-          let consumed = object.session.position - position
-          if !target.lastOnly { target.deliver(rows: consumed, vocab: vocab) }
-          result.n_consumed = Int64(consumed)
-          result.n_updates = UInt64(max(object.session.updates - updates, 0))
-          out.write(result)
-          throw error
-        }
+      outputs, count: n, vocab: width, mayBeLast: true, object.model.context.runtime.budget, name)
+    let (position, updates) = (object.session.position, object.session.updates)
+    var result = nested_feed()
+    result.loss = .nan
+    unsafe try withRun(run, call, "feed", total: n, begin: { out.write(result) }) {
+      (control: RunControl) throws(NestedError) in
+      do throws(NestedError) {
+        let fed = try object.session.feed(
+          input, count: n, outputs: target.floats, lastOnly: target.lastOnly, control: control)
+        target.deliver(rows: target.lastOnly ? 1 : n, vocab: width)
+        result.n_consumed = Int64(fed.consumed)
+        result.loss = fed.loss
+        result.n_updates = UInt64(max(fed.updates, 0))
+        out.write(result)
+      } catch {
+        // Whole chunks that were committed before the failure stay.
+        let consumed = object.session.position - position
+        if !target.lastOnly { target.deliver(rows: consumed, vocab: width) }
+        result.n_consumed = Int64(consumed)
+        result.n_updates = UInt64(max(object.session.updates - updates, 0))
+        out.write(result)
+        throw error
       }
     }
   }
@@ -186,18 +196,19 @@ public func nested_session_output(
     guard capacity >= 0 else {
       throw NestedError(.range, "capacity is too large.", place: "capacity")
     }
-    let vocab = object.model.model.configuration.vocab
-    let target = capacity == 0 ? nil : unsafe try array(dst, count: min(capacity, vocab), "dst")
+    let target = unsafe capacity == 0 ? nil : try present(dst, "dst")
     try object.using { () throws(NestedError) in
-      guard object.session.position > 0 else {
+      let width = object.session.outputs
+      if capacity > 0, width > 0 { _ = unsafe try array(dst, count: min(capacity, width), "dst") }
+      guard object.session.hasOutput else {
         throw NestedError(.state, "The session has not read a token yet.", place: "session")
       }
-      unsafe count.pointee = vocab
-      guard capacity >= vocab, let target = unsafe target else {
+      unsafe count.pointee = width
+      guard capacity >= width else {
         throw NestedError(
-          .capacity, "dst holds \(capacity) values, \(vocab) are needed.", place: "capacity")
+          .capacity, "dst holds \(capacity) values, \(width) are needed.", place: "capacity")
       }
-      try object.session.output(into: unsafe Floats(target))
+      if let target = unsafe target { try object.session.output(into: unsafe Floats(target)) }
     }
   }
 }
@@ -211,6 +222,7 @@ public func nested_session_score(
   call("nested_session_score") { call throws(NestedError) in
     let sum = unsafe try optional(out_sum, "out_sum")
     let object = unsafe try call.session(session)
+    try checkPredictsTokens(object.model.model, "session")
     let text = unsafe try NestedABI.tokens(
       tokens, count: n, vocab: object.model.model.configuration.vocab, "tokens")
     let target = unsafe logprobs == nil ? nil : Floats(try array(logprobs, count: n, "logprobs"))

@@ -16,6 +16,7 @@ public func nested_sessions_feed(
     let done = unsafe try optional(out_done, "out_done")
     let list = unsafe try distinctSessions(sessions, count, &call)
     guard let model = list.first?.model else { return }
+    try checkPredictsTokens(model.model, "sessions")
     let vocab = model.model.configuration.vocab
     let text = unsafe try NestedABI.tokens(tokens, count: count, vocab: vocab, "tokens")
     let target = unsafe try LogitsTarget(

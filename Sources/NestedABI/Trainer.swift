@@ -151,7 +151,7 @@ public func nested_trainer_accumulate(
       (control: RunControl) throws(NestedError) in
       try object.trainer.accumulate(rows, control: control)
     }
-    out.write(evaluation(result.lossSum, result.targets))
+    out.write(evaluation(result, object.model.model.configuration.task))
   }
 }
 
@@ -235,6 +235,7 @@ public func nested_trainer_fit(
   call("nested_trainer_fit") { call throws(NestedError) in
     let out = unsafe try Output(out, "out", optional: true)
     let object = unsafe try call.trainer(trainer)
+    try checkPredictsTokens(object.model.model, "trainer")
     let text = unsafe try NestedABI.tokens(
       tokens, count: n_tokens, vocab: object.model.model.configuration.vocab, "tokens")
     for (value, name) in [(steps, "steps"), (n_seq, "n_seq"), (seq_len, "seq_len")] {

@@ -41,7 +41,8 @@ enum ElementType: Int32 {
     let given = unsafe inlineArray(view.strides)
     var count = 1
     for i in 0..<rank {
-      guard shape[i] > 0, shape[i] < 1 << 40 else {
+      // A classifier that knows no label yet has a head without rows.
+      guard shape[i] >= 0, shape[i] < 1 << 40 else {
         throw NestedError(.shape, "\(name).shape[\(i)] is \(shape[i]).", place: "\(name).shape")
       }
       let (next, overflow) = count.multipliedReportingOverflow(by: shape[i])
@@ -49,6 +50,16 @@ enum ElementType: Int32 {
         throw NestedError(.shape, "\(name) has too many elements.", place: "\(name).shape")
       }
       count = next
+    }
+    if count == 0, let nowhere = unsafe UnsafeMutableRawPointer(bitPattern: 4096) {
+      unsafe self.base = nowhere
+      self.type = type
+      self.rank = rank
+      self.shape = shape
+      strides = InlineArray<6, Int>(repeating: 0)
+      self.count = 0
+      self.isDense = true
+      return
     }
     let (strides, isDense) = try Self.strides(shape, given, rank, type.size, name)
     guard let data = unsafe view.data else {
@@ -167,6 +178,18 @@ enum ElementType: Int32 {
       }
     case .i32, .i64, .u8: break
     }
+  }
+
+  /// All elements of an array of integers.
+  var integers: [Int64] {
+    var values: [Int64] = []
+    values.reserveCapacity(count)
+    switch type {
+    case .i32: unsafe forEach(count) { _, p in unsafe values.append(Int64(p.load(as: Int32.self))) }
+    case .i64: unsafe forEach(count) { _, p in unsafe values.append(p.load(as: Int64.self)) }
+    default: break
+    }
+    return values
   }
 
   /// All elements as float32; the index of the first that is not finite, or nil.

@@ -46,6 +46,16 @@ package struct LevelConfiguration: Equatable, Sendable {
   }
 }
 
+/// The head of a classifier or a regression: a level of its own, last in the chain (SPEC 1).
+package struct HeadConfiguration: Equatable, Sendable {
+  package var chunk = 1  // period in inputs; 0 = never updates online
+  package var optimizer = LevelOptimizer.sgd
+  package var lr: Float = 0.1
+  package var clip: Float = 1
+
+  package init() {}
+}
+
 /// A Continuum Memory System: K levels, fastest first.
 package struct CMSConfiguration: Equatable, Sendable {
   package var variant = CMSVariant.sequential

@@ -8,11 +8,10 @@ extension ModelConfiguration {
     guard kind.isBuilt else {
       throw ConfigurationError.unsupported("kind \(kind.rawValue)", "/kind")
     }
-    guard task == .lm else {
-      throw ConfigurationError.unsupported("task \(task.rawValue)", "/task")
-    }
+    try validateTask()
     try validateSizes()
     switch kind {
+    case .cms: break
     case .hope: try validateMemory()
     case .titans: if titans.mode != .lmm { try validateAttention() }
     case .transformer, .hopeAttention, .retnet, .tttLinear, .tttMLP: try validateAttention()
@@ -21,13 +20,40 @@ extension ModelConfiguration {
     if kind.hasLevels { try validateLevels() }
   }
 
+  /// What is asked of the model, and how many numbers answer it.
+  private func validateTask() throws(NestedError) {
+    if task == .lm && kind.readsVectors {
+      throw ConfigurationError.invalid("kind \(kind.rawValue) has no next token: expected classify or regress", "/task")
+    }
+    if task == .regress && outputs == 0 {
+      throw ConfigurationError.invalid("task regress: outputs is required", "/outputs")
+    }
+    if task != .regress && outputs != 0 {
+      throw ConfigurationError.invalid("outputs has no meaning for task \(task.rawValue)", "/outputs")
+    }
+    if task != .classify && classes != 0 {
+      throw ConfigurationError.invalid("classes has no meaning for task \(task.rawValue)", "/classes")
+    }
+    if hasLabels && kind.hasLevels && cms.meta != .none {
+      throw ConfigurationError.unsupported("meta \(cms.meta.rawValue) with task \(task.rawValue)", "/cms/meta")
+    }
+  }
+
   private func validateSizes() throws(NestedError) {
+    if kind.readsVectors {
+      if vocab != 0 {
+        throw ConfigurationError.invalid("kind \(kind.rawValue) reads vectors: vocab must be 0", "/vocab")
+      }
+      if inputs == 0 {
+        throw ConfigurationError.invalid("kind \(kind.rawValue) reads vectors: inputs is required", "/inputs")
+      }
+      return
+    }
     if vocab == 0 {
       throw ConfigurationError.invalid("kind \(kind.rawValue) reads tokens: vocab is required", "/vocab")
     }
-    for (value, key) in [(inputs, "inputs"), (outputs, "outputs"), (classes, "classes")]
-    where value != 0 {
-      throw ConfigurationError.invalid("\(key) has no meaning with vocab and task lm", "/\(key)")
+    if inputs != 0 {
+      throw ConfigurationError.invalid("kind \(kind.rawValue) reads tokens: inputs has no meaning", "/inputs")
     }
     guard headDim * nHeads == dModel else {
       throw ConfigurationError.invalid(

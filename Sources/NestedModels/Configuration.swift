@@ -5,13 +5,13 @@ internal import Glibc
 /// themselves. The values here and in the parts are the defaults of the library.
 package struct ModelConfiguration: Sendable {
   package var kind = ModelKind.hope
-  package var task = ModelTask.lm
   package var vocab = 256  // V
   package var dModel = 256 { didSet { resolveLevels() } }  // D
   package var nLayers = 4  // L
   package var inputs = 0  // N, kind cms
   package var outputs = 0  // task regress
-  package var classes = 0  // task classify
+  package var classes = 0  // task classify; 0 = none is known yet
+  package var head = HeadConfiguration()  // tasks classify and regress
   package var tieEmbeddings = true
   package var normEps: Float = 1e-6
   package var ropeTheta: Float = 10000
@@ -28,6 +28,7 @@ package struct ModelConfiguration: Sendable {
   }
 
   private var storedCMS = CMSConfiguration()
+  private var givenTask: ModelTask?
   private var givenHeadDim: Int?
   private var givenHeads: Int?
   private var givenKVHeads: Int?
@@ -35,7 +36,14 @@ package struct ModelConfiguration: Sendable {
 
   package init(kind: ModelKind = .hope) {
     self.kind = kind
+    if kind.readsVectors { vocab = 0 }
     resolveLevels()
+  }
+
+  /// lm; classify of a kind that reads vectors.
+  package var task: ModelTask {
+    get { givenTask ?? (kind.readsVectors ? .classify : .lm) }
+    set { givenTask = newValue }
   }
 
   /// d: min(64, d_model); d_model / n_heads when only n_heads is given.
@@ -60,6 +68,24 @@ package struct ModelConfiguration: Sendable {
 
   /// The CMS levels that the kind has.
   package var levels: [LevelConfiguration] { kind.hasLevels ? cms.levels : [] }
+
+  /// L: what has a CMS or a mixer of its own. Kind cms is one Continuum Memory System.
+  package var blockCount: Int { kind.readsVectors ? 1 : nLayers }
+
+  /// Whether the head is a level, with labels to learn from; not the next token.
+  package var hasLabels: Bool { task != .lm }
+
+  /// Numbers that come out for a position.
+  package var outputCount: Int {
+    switch task {
+    case .lm: vocab
+    case .classify: classes
+    case .regress: outputs
+    }
+  }
+
+  /// C of everything that has a clock of its own: the CMS levels, fastest first, then the head where it is a level.
+  package var periods: [Int] { levels.map(\.chunk) + (hasLabels ? [head.chunk] : []) }
 
   /// F: hidden width of an mlp memory.
   package var memoryHidden: Int { memory.expansion * headDim }

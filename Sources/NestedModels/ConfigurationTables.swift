@@ -21,6 +21,21 @@ extension LevelConfiguration {
     ])
 }
 
+extension HeadConfiguration {
+  static let table = JSONTable<HeadConfiguration>(
+    "Head of the tasks classify and regress",
+    [
+      .integer(
+        "chunk", \.chunk, in: 0...(1 << 30),
+        "Period in inputs: the head learns online after every so many; 0 = never."),
+      .choice("optimizer", \.optimizer, "Optimizer of the online updates."),
+      .number("lr", \.lr, in: .from(0, to: 1000), "Learning rate of the online updates."),
+      .number(
+        "clip", \.clip, in: .above(0, to: 1e30),
+        "Largest norm of the summed gradient of a period."),
+    ])
+}
+
 extension CMSConfiguration {
   static let table = JSONTable<CMSConfiguration>(
     "Continuum Memory System",
@@ -92,7 +107,7 @@ extension ModelConfiguration {
     "libnested model configuration",
     [
       .choice("kind", \.kind, "Architecture."),
-      .choice("task", \.task, "Next token, labels or numbers."),
+      .choice("task", \.task, "Next token, labels or numbers; kind cms: classify unless given."),
       .integer(
         "vocab", \.vocab, in: 0...(1 << 24), follows: "none, required unless inputs is given",
         "Number of tokens; 0 = the model reads vectors."),
@@ -110,7 +125,7 @@ extension ModelConfiguration {
         follows: "8/3 d_model rounded up to a multiple of 16", "Width of a SwiGLU feed-forward."),
       .integer("inputs", \.inputs, in: 0...65536, "Numbers in an input vector (kind cms)."),
       .integer("outputs", \.outputs, in: 0...65536, "Numbers in an output vector (task regress)."),
-      .integer("classes", \.classes, in: 0...(1 << 24), "Number of labels (task classify)."),
+      .integer("classes", \.classes, in: 0...(1 << 24), "Number of labels (task classify); 0 = none is known yet."),
       .flag("tie_embeddings", \.tieEmbeddings, "Whether the head is the embedding."),
       .number("norm_eps", \.normEps, in: .above(0, to: 1), "Added inside the root of RMSNorm."),
       .number("rope_theta", \.ropeTheta, in: .from(1, to: 1e12), "Base of the rotary embedding."),
@@ -128,5 +143,9 @@ extension ModelConfiguration {
       .object(
         "cms", \.cms, CMSConfiguration.table, fresh: CMSConfiguration(),
         "The levels that take the place of the feed-forward."),
+      .object(
+        "head", \.head, HeadConfiguration.table, fresh: HeadConfiguration(),
+        "The head of the tasks classify and regress: a level of its own."
+      ).shown { $0.hasLabels },
     ])
 }

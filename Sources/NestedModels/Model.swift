@@ -100,7 +100,7 @@ package final class Model: @unchecked Sendable {
     let engine = try runtime.checkOut()
     defer { runtime.checkIn(engine) }
     for (i, entry) in layout.entries.enumerated() where entry.isLinear {
-      if entry.name == "embed.weight" && !configuration.tieEmbeddings { continue }
+      if entry.name == "embed.weight" && (!configuration.tieEmbeddings || configuration.hasLabels) { continue }
       var tensor = parameters[i]
       let storage = try Storage(count: engine.packedCount(tensor.shape), budget: runtime.budget)
       engine.pack(tensor, into: storage.floats)
@@ -144,7 +144,7 @@ package final class Model: @unchecked Sendable {
     return (sum, count)
   }
 
-  private func forEachRow(
+  func forEachRow(
     _ batch: Int, _ length: Int, _ control: RunControl, _ stage: StaticString,
     _ body: (Engine, Parameters, Int) throws(NestedError) -> Void
   ) throws(NestedError) {

@@ -11,17 +11,26 @@ package struct LevelSpan {
   }
 }
 
-/// A language model of any kind (SPEC 1): embedding → L × [mixer, feed-forward] → RMSNorm → logits.
+/// What a network reads, [B, T] of it.
+package enum NetworkInput {
+  case tokens(Tokens)
+  /// [B, T, N]
+  case vectors(Floats)
+}
+
+/// A model of any kind (SPEC 1): embedding → L × [mixer, feed-forward] → RMSNorm → head. Kind cms has a projection of its
+/// vectors in place of the embedding and a single block, a Continuum Memory System without a mixer.
 ///
 /// A value that knows where its parameters stand; weights and states come in with every call.
 package struct Network: Sendable {
   private struct Block: Sendable {
-    let mixer: any Mixer
+    let mixer: (any Mixer)?
     let feedForward: any FeedForward
   }
 
   private let blocks: [Block]
-  private let embed: Int, norm: Int, head: Int
+  private let embed: Int, input: Int, norm: Int, head: Int
+  private let inputs: Int
   private let eps: Float
   /// Floats of a stream's recurrent state, all layers.
   package let stateSize: Int
@@ -32,18 +41,20 @@ package struct Network: Sendable {
 
   package init(_ c: ModelConfiguration, _ layout: ParameterLayout) {
     blocks = c.kind.architecture.map { architecture in
-      (0..<c.nLayers).map {
+      (0..<c.blockCount).map {
         Block(
-          mixer: architecture.mixer.init(c, layout, path: "blocks.\($0).mixer"),
+          mixer: architecture.mixer?.init(c, layout, path: "blocks.\($0).mixer"),
           feedForward: architecture.feedForward.init(c, layout, block: $0))
       }
     } ?? []
     embed = layout.index(of: "embed.weight") ?? -1
+    input = layout.index(of: "input.weight") ?? -1
+    inputs = c.inputs
     norm = layout.index(of: "norm.weight") ?? -1
     head = layout.index(of: "head.weight") ?? embed
     eps = c.normEps
-    stateSize = blocks.reduce(0) { $0 + $1.mixer.stateSize }
-    rowSize = blocks.reduce(0) { $0 + $1.mixer.rowSize }
+    stateSize = blocks.reduce(0) { $0 + ($1.mixer?.stateSize ?? 0) }
+    rowSize = blocks.reduce(0) { $0 + ($1.mixer?.rowSize ?? 0) }
     // A segment is read again when it is learnt from, so its first token's window has to last as long.
     rowLimit = c.attentionSpan > 0 ? c.attentionSpan + c.segment : nil
   }
@@ -51,9 +62,9 @@ package struct Network: Sendable {
   /// The state of a fresh stream.
   package func initialize(_ state: Floats, _ p: Parameters) {
     var at = 0
-    for block in blocks {
-      block.mixer.initialize(state + at, p)
-      at += block.mixer.stateSize
+    for case let mixer? in blocks.map(\.mixer) {
+      mixer.initialize(state + at, p)
+      at += mixer.stateSize
     }
   }
 
@@ -68,7 +79,7 @@ package struct Network: Sendable {
   ) {
     var (old, new) = (from.floats, to.floats)
     for block in blocks {
-      let size = block.mixer.rowSize
+      let size = block.mixer?.rowSize ?? 0
       for i in 0..<count { (new + (target + i) * size).copy(from: old + (source + i) * size, count: size) }
       old = old + from.capacity * size
       new = new + to.capacity * size
@@ -81,7 +92,16 @@ package struct Network: Sendable {
     _ engine: Engine, _ p: Parameters, tokens: Tokens, batch: Int, length: Int, stream: Stream? = nil,
     spans: [LevelSpan] = []
   ) throws(NestedError) -> Tensor {
-    var x = try engine.embedding(p[embed], tokens, rows: batch * length)
+    try outputs(engine, p, .tokens(tokens), batch: batch, length: length, stream: stream, spans: spans)
+  }
+
+  /// What the head answers: [B T, outputs] for every position, or if `pooled` [B, outputs], one for every row: the mean
+  /// of the last block's outputs over the row, then RMSNorm and head (SPEC 1). Inputs must stay until the tape is walked.
+  package func outputs(
+    _ engine: Engine, _ p: Parameters, _ read: NetworkInput, batch: Int, length: Int, pooled: Bool = false,
+    stream: Stream? = nil, spans: [LevelSpan] = []
+  ) throws(NestedError) -> Tensor {
+    var x = try embedded(engine, p, read, rows: batch * length)
     var state = 0, rows = 0
     for block in blocks {
       let part = stream.map { s in
@@ -89,15 +109,35 @@ package struct Network: Sendable {
           state: s.state + state, rows: s.rows.map { $0 + rows }, firstRow: s.firstRow,
           position: s.position, writes: s.writes, keepsRows: s.keepsRows)
       }
-      x = try block.mixer.forward(engine, p, x, batch: batch, stream: part)
+      if let mixer = block.mixer {
+        x = try mixer.forward(engine, p, x, batch: batch, stream: part)
+        state += mixer.stateSize
+        rows += mixer.rowSize * (stream?.capacity ?? 0)
+      }
       x =
         spans.isEmpty
         ? try block.feedForward.forward(engine, p, x)
         : try Network.forward(engine, block.feedForward, x, spans)
-      state += block.mixer.stateSize
-      rows += block.mixer.rowSize * (stream?.capacity ?? 0)
+    }
+    if pooled && length > 1 {
+      let rows = try engine.reshape(x, Shape(batch, length, x.shape.last))
+      let mean = try engine.scale(try engine.sum(rows, axis: 1), 1 / Float(length))
+      x = try engine.reshape(mean, Shape(batch, x.shape.last))
     }
     return try engine.linear(try engine.rmsNorm(x, p[norm], eps: eps), p[head])
+  }
+
+  /// [rows, D]
+  private func embedded(
+    _ engine: Engine, _ p: Parameters, _ read: NetworkInput, rows: Int
+  ) throws(NestedError) -> Tensor {
+    switch read {
+    case .tokens(let tokens): return try engine.embedding(p[embed], tokens, rows: rows)
+    case .vectors(let vectors):
+      let x = try engine.empty(Shape(rows, inputs))
+      x.floats.copy(from: vectors, count: rows * inputs)
+      return try engine.linear(x, p[input])
+    }
   }
 
   /// y [T, D] for x [T, D], span by span.
@@ -115,9 +155,9 @@ package struct Network: Sendable {
   /// Whether a state that came from a file is one that the layers can have written.
   package func isValidState(_ state: Floats, position: Int) -> Bool {
     var at = 0
-    for block in blocks {
-      if !block.mixer.isValid(state + at, position: position) { return false }
-      at += block.mixer.stateSize
+    for case let mixer? in blocks.map(\.mixer) {
+      if !mixer.isValid(state + at, position: position) { return false }
+      at += mixer.stateSize
     }
     return true
   }

@@ -6,7 +6,9 @@ package struct ParameterEntry: Equatable, Sendable {
   package let offset: Int  // first element in the flat vector
   package let count: Int
   package let layer: Int  // block, or -1
-  package let level: Int  // CMS level, 0 = fastest, or -1
+  package let level: Int  // CMS level, 0 = fastest, or -1; a head that is a level: layer L, level 0
+  /// Its place among `ModelConfiguration.periods`: its CMS level, behind them the head; -1 where it is no level.
+  package let clock: Int
   /// Whether weight decay applies (SPEC 4): two or more dimensions, but not embed, conv and the
   /// memories' initial states.
   package let decays: Bool
@@ -58,14 +60,15 @@ extension ParameterLayout {
     private var layer = -1
 
     mutating func add(
-      _ name: String, _ shape: [Int], _ initial: InitialValue, decays: Bool = false, level: Int = -1
+      _ name: String, _ shape: [Int], _ initial: InitialValue, decays: Bool = false, level: Int = -1,
+      clock: Int? = nil
     ) {
       let size = shape.reduce(1, *)
       indices[name] = entries.count
       entries.append(
         ParameterEntry(
           name: name, shape: shape, offset: count, count: size, layer: layer, level: level,
-          decays: decays, initial: initial))
+          clock: clock ?? level, decays: decays, initial: initial))
       count += size
     }
 
@@ -79,21 +82,32 @@ extension ParameterLayout {
       _ name: String, _ outputs: Int, _ inputs: Int, _ c: ModelConfiguration, level: Int = -1
     ) {
       add(
-        name, [outputs, inputs], .normal(variance: 0.5, fanIn: c.nLayers * inputs), decays: true,
+        name, [outputs, inputs], .normal(variance: 0.5, fanIn: c.blockCount * inputs), decays: true,
         level: level)
     }
 
     fileprivate mutating func add(_ c: ModelConfiguration) {
       let embed = InitialValue.normal(deviation: 0.02)
       let architecture = c.kind.architecture
-      add("embed.weight", [c.vocab, c.dModel], embed)
-      for i in 0..<c.nLayers {
+      if c.kind.readsVectors {
+        addProjection("input.weight", c.dModel, c.inputs)
+      } else {
+        add("embed.weight", [c.vocab, c.dModel], embed)
+      }
+      for i in 0..<c.blockCount {
         layer = i
-        architecture?.mixer.addParameters(to: &self, "blocks.\(i).mixer", c)
+        architecture?.mixer?.addParameters(to: &self, "blocks.\(i).mixer", c)
         architecture?.feedForward.addParameters(to: &self, block: i, c)
       }
       layer = -1
       add("norm.weight", [c.dModel], .constant(1))
+      if c.hasLabels {
+        layer = c.blockCount
+        add(
+          "head.weight", [c.outputCount, c.dModel], .constant(0), decays: true, level: 0,
+          clock: c.levels.count)
+        return
+      }
       // The page gives no distribution for a head of its own; the field takes the embedding's.
       if !c.tieEmbeddings { add("head.weight", [c.vocab, c.dModel], embed, decays: true) }
     }

@@ -47,6 +47,8 @@ extension ParameterEntry {
   /// As optimizers see it. Hidden (SPEC 4, muon): all of two or more dimensions but embed, head and convolutions.
   package var form: ParameterForm {
     guard shape.count >= 2 else { return ParameterForm(rows: 1, columns: count, isHidden: false) }
+    // The head of a classifier that knows no label yet is empty.
+    if count == 0 { return ParameterForm(rows: shape[0], columns: shape[1], isHidden: false) }
     let rows = shape[shape.count - 2], columns = shape[shape.count - 1]
     return ParameterForm(
       matrices: count / (rows * columns), rows: rows, columns: columns,

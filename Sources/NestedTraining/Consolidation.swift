@@ -5,7 +5,7 @@ package import NestedTensor
 /// How sessions are merged into a model (SPEC 3, consolidation). The defaults take everything that
 /// was learnt.
 package struct ConsolidationOptions: Equatable, Sendable {
-  /// Bit l = level l takes part; 0 = all levels.
+  /// Bit l = level l takes part, the bit behind the levels the head; 0 = all.
   package var levelMask: UInt32 = 0
   /// Fraction of the merged delta that moves; 0 = 1.
   package var strength = 0.0
@@ -22,16 +22,16 @@ package struct ConsolidationOptions: Equatable, Sendable {
 ///     W_new = W + strength · Σ_s w_s (W_s - W_0s)
 ///
 /// with the w_s normalised and W_0s the weights of the session's own model, tensor by
-/// tensor, what is added clipped to `maxNorm`. Sums are in Double, in the order of the sessions.
+/// tensor, what is added clipped to `maxNorm`. A row of a head that one side lacks counts as 0. Sums are in Double, in the order of the sessions.
 /// Model and sessions stay as they are. `mismatch` when a session belongs to another architecture.
 package func consolidate(
   model: Model, sessions: [Session], options: ConsolidationOptions, control: RunControl
 ) throws(NestedError) -> Model {
   let weights = try normalised(options.weights, count: sessions.count)
-  let levels = model.configuration.levels.count
-  guard options.levelMask >> UInt32(levels) == 0 else {
+  let clocks = model.configuration.periods.count
+  guard clocks >= 32 || options.levelMask >> UInt32(clocks) == 0 else {
     throw NestedError(
-      .range, "[consolidate] the mask names a level that the model lacks, it has \(levels)",
+      .range, "[consolidate] the mask names a level that the model lacks, it has \(clocks)",
       place: "level_mask")
   }
   guard options.strength.isFinite, options.strength >= 0, options.maxNorm >= 0,
@@ -46,19 +46,22 @@ package func consolidate(
     }
   }
   let strength = options.strength == 0 ? 1 : options.strength
-  let entries = model.layout.entries.filter {
-    $0.level >= 0 && (options.levelMask == 0 || options.levelMask >> UInt32($0.level) & 1 == 1)
+  func takesPart(_ entry: ParameterEntry) -> Bool {
+    let bit = UInt32(clamping: max(0, entry.clock))
+    return entry.clock >= 0 && (options.levelMask == 0 || bit < 32 && options.levelMask >> bit & 1 == 1)
   }
-  let merged = try model.clone()
+  let merged = try grown(model, by: model.layout.entries.filter(takesPart), sessions)
+  let entries = merged.layout.entries.filter(takesPart)
   var delta = [Double](repeating: 0, count: entries.map(\.count).max() ?? 0)
   try merged.withMutableWeights { (w: Floats) throws(NestedError) in
     for (done, entry) in entries.enumerated() {
       try control.report("consolidate", done, entries.count, .nan)
       for i in 0..<entry.count { delta[i] = 0 }
       for (index, session) in sessions.enumerated() {
-        try session.withOnlineWeights(entry) { (online, start) in
-          for i in 0..<entry.count {
-            delta[i] += weights[index] * (Double(online[i]) - Double(start[i]))
+        guard let own = session.model.layout.index(of: entry.name) else { continue }
+        try session.withOnlineWeights(session.model.layout.entries[own]) { (online, count, start, startCount) in
+          for i in 0..<count {
+            delta[i] += weights[index] * (Double(online[i]) - (i < startCount ? Double(start[i]) : 0))
           }
         }
       }
@@ -67,6 +70,30 @@ package func consolidate(
   }
   try control.report("consolidate", entries.count, entries.count, .nan)
   return merged
+}
+
+/// A copy of the model. A classifier has as many rows of the head as the session that knows most labels; the new ones are 0
+/// and, like all rows of a model, count as seen.
+private func grown(
+  _ model: Model, by entries: [ParameterEntry], _ sessions: [Session]
+) throws(NestedError) -> Model {
+  let outputs = sessions.reduce(model.configuration.outputCount) { max($0, $1.outputs) }
+  guard outputs > model.configuration.outputCount, entries.contains(where: { $0.name == "head.weight" }) else {
+    return try model.clone()
+  }
+  var configuration = model.configuration
+  configuration.classes = outputs
+  let larger = try Model(runtime: model.runtime, configuration: configuration, seed: 0)
+  let source = try model.clone()  // steady without a lock around the other model's
+  try larger.withMutableWeights { (to: Floats) in
+    source.withWeights { (from: Floats) in
+      for (old, new) in zip(source.layout.entries, larger.layout.entries) {
+        (to + new.offset).copy(from: from + old.offset, count: old.count)
+        (to + (new.offset + old.count)).fill(0, count: new.count - old.count)
+      }
+    }
+  }
+  return larger
 }
 
 /// w += strength · delta, no longer than maxNorm.

@@ -3,11 +3,15 @@ import NestedLearning
 import NestedModels
 import NestedTensor
 
-/// Where one level of one block stands in the flat parameters, and how it learns online (SPEC 3).
+/// Where one level of one block stands in the flat parameters, and how it learns online (SPEC 3). The head of a classifier
+/// or a regression is one more, behind all blocks: layer L, level 0.
 struct LevelSlot: Sendable {
   let layer: Int, level: Int
+  let isHead: Bool
   let entries: Range<Int>  // indices in the layout
-  let offset: Int, count: Int  // floats
+  let offset: Int, count: Int  // floats; a head has as many rows as the session knows labels
+  /// Floats that the model has of it: fewer than `count` once a head has grown.
+  let modelCount: Int
   let period: Int  // C_l, 0 = never
   let learningRate: Double
   let clip: Double
@@ -45,50 +49,93 @@ struct LevelSlot: Sendable {
   }
 }
 
-/// All levels of a model, block by block, fastest first; and the stream's segments.
+extension LevelSlot {
+  /// `rows`: of the head; nil = a level of a block, whose shapes are those of the model.
+  init(
+    _ layer: Int, _ level: Int, _ entries: Range<Int>, _ layout: ParameterLayout,
+    _ settings: LevelConfiguration, rows: Int?
+  ) {
+    let own = layout.entries[entries]
+    let optimizer = OptimizerSettings(settings.optimizer).make()
+    let start = own.first?.offset ?? 0
+    var inputs = 0
+    var parts: [(offset: Int, count: Int, form: ParameterForm, inputs: Int)] = []
+    for entry in own {
+      let reads = optimizer.readsInputs && entry.inputCount > 0
+      var (count, form) = (entry.count, entry.form)
+      if let rows {
+        form.rows = rows
+        count = rows * form.columns
+      }
+      parts.append((entry.offset - start, count, form, reads ? inputs : -1))
+      if reads { inputs += entry.inputCount }
+    }
+    self.layer = layer
+    self.level = level
+    isHead = rows != nil
+    self.entries = entries
+    offset = start
+    count = parts.reduce(0) { $0 + $1.count }
+    modelCount = own.reduce(0) { $0 + $1.count }
+    period = settings.chunk
+    learningRate = Double(settings.lr)
+    clip = Double(settings.clip)
+    self.optimizer = optimizer
+    self.parts = parts
+    inputCount = inputs
+    scratch = parts.reduce(0) { max($0, optimizer.matrixScratch(rows: $1.form.rows, columns: $1.form.columns)) }
+  }
+
+  /// The shape that one of its parameters has in a session.
+  func shape(of entry: ParameterEntry) -> Shape {
+    isHead ? Shape(count / max(1, entry.shape[1]), entry.shape[1]) : Shape(entry.shape)
+  }
+
+  /// Whether its period ends in before + 1 ... now.
+  func isDue(after before: Int, at now: Int) -> Bool { period > 0 && now / period > before / period }
+
+  /// The first position after `position` at which it is due; -1 = never.
+  func nextUpdate(after position: Int) -> Int { period > 0 ? (position / period + 1) * period : -1 }
+}
+
+/// All levels of a model, block by block, fastest first, then the head where it is a level; and the stream's segments.
 struct LevelTable: Sendable {
   let slots: [LevelSlot]
+  /// The head's slot.
+  let head: Int?
   let levels: Int  // K
   let clock: LevelClock
   private let isNested: Bool
 
-  init(_ c: ModelConfiguration, _ layout: ParameterLayout) {
+  /// `outputs`: rows of the head in a session.
+  init(_ c: ModelConfiguration, _ layout: ParameterLayout, outputs: Int) {
     levels = c.levels.count
     isNested = c.cms.variant == .nested
     clock = LevelClock(periods: c.levels.map(\.chunk), segment: c.segment)
     var slots: [LevelSlot] = []
-    for layer in 0..<c.nLayers {
+    for layer in 0..<c.blockCount {
       for (l, level) in c.levels.enumerated() {
         let own = layout.entries.indices.filter {
           layout.entries[$0].layer == layer && layout.entries[$0].level == l
         }
         let first = own.first ?? 0
-        let optimizer = OptimizerSettings(level.optimizer).make()
-        let start = layout.entries[first].offset
-        var inputCount = 0
-        let parts = own.map { index in
-          let entry = layout.entries[index]
-          let inputs = optimizer.readsInputs && entry.inputCount > 0 ? inputCount : -1
-          if inputs >= 0 { inputCount += entry.inputCount }
-          return (offset: entry.offset - start, count: entry.count, form: entry.form, inputs: inputs)
-        }
-        slots.append(
-          LevelSlot(
-            layer: layer, level: l, entries: first..<first + own.count,
-            offset: layout.entries[first].offset, count: own.reduce(0) { $0 + layout.entries[$1].count },
-            period: level.chunk, learningRate: Double(level.lr), clip: Double(level.clip),
-            optimizer: optimizer, parts: parts, inputCount: inputCount,
-            scratch: parts.reduce(0) {
-              max($0, optimizer.matrixScratch(rows: $1.form.rows, columns: $1.form.columns))
-            }))
+        slots.append(LevelSlot(layer, l, first..<first + own.count, layout, level, rows: nil))
       }
+    }
+    if c.hasLabels, let index = layout.index(of: "head.weight") {
+      let level = LevelConfiguration(
+        chunk: c.head.chunk, optimizer: c.head.optimizer, lr: c.head.lr, clip: c.head.clip)
+      head = slots.count
+      slots.append(LevelSlot(c.blockCount, 0, index..<index + 1, layout, level, rows: outputs))
+    } else {
+      head = nil
     }
     self.slots = slots
   }
 
   /// The slot of the slower neighbour whose ticks send this level back to its initial values (paper eq 72), if any.
   func parent(of index: Int) -> Int? {
-    isNested && slots[index].level + 1 < levels ? index + 1 : nil
+    isNested && !slots[index].isHead && slots[index].level + 1 < levels ? index + 1 : nil
   }
 
   /// Whether a segment of backpropagation ends at `position`.

@@ -1,6 +1,6 @@
 package import NestedBase
 import NestedLearning
-import NestedModels
+package import NestedModels
 package import NestedTensor
 
 package struct FeedResult: Equatable, Sendable {
@@ -27,7 +27,19 @@ extension Session {
   package func feed(
     tokens: Tokens, count: Int, logits: Floats?, lastOnly: Bool, control: RunControl
   ) throws(NestedError) -> FeedResult {
-    try feed(tokens: tokens, count: count, logits: logits, lastOnly: lastOnly, nll: nil, sampled: false, control)
+    try feed(.tokens(tokens), count: count, outputs: logits, lastOnly: lastOnly, control: control)
+  }
+
+  /// The same of what the kind reads. Inputs of a classifier or a regression come without targets.
+  @discardableResult
+  package func feed(
+    _ input: NetworkInput, count: Int, outputs: Floats?, lastOnly: Bool, control: RunControl
+  ) throws(NestedError) -> FeedResult {
+    guard case .tokens(let tokens) = input, !model.configuration.hasLabels else {
+      return try feedUnlabelled(input, count: count, outputs: outputs, lastOnly: lastOnly, control)
+    }
+    return try feed(
+      tokens: tokens, count: count, logits: outputs, lastOnly: lastOnly, nll: nil, sampled: false, control)
   }
 
   /// `nll` [count] receives each token's loss, NaN without a prediction; `sampled` tokens are not learnt from.
@@ -35,7 +47,7 @@ extension Session {
     tokens: Tokens, count: Int, logits: Floats?, lastOnly: Bool, nll: Floats?, sampled: Bool,
     _ control: RunControl
   ) throws(NestedError) -> FeedResult {
-    let vocab = model.configuration.vocab
+    let vocab = state.outputs
     let engine = try model.runtime.checkOut()
     defer { model.runtime.checkIn(engine) }
     let before = updates
@@ -167,12 +179,12 @@ extension Session {
     try closeSegment(engine, next: sampled ? nil : next, open)
     open = nil  // its tape holds the weights that now change in place
     let due = table.slots.indices.filter { table.clock.isDue(table.slots[$0].level, at: state.position) }
-    for index in due { try step(index) }
-    for index in due { restart(index) }
+    for index in due { try step(index, engine) }
+    for index in due { restart(index, due: due) }
   }
 
   /// A tape with the levels that learn as variables, their gradients added to the storage.
-  private func learnable(
+  func learnable(
     _ engine: Engine, _ parameters: Parameters
   ) throws(NestedError) -> (Tape, Parameters, Storage) {
     let tape = Tape()

@@ -15,6 +15,7 @@ package struct LevelInfo: Equatable, Sendable {
 }
 
 extension Session {
+  /// The head's layer is the one behind the last block.
   private func index(_ layer: Int, _ level: Int) -> Int { layer * table.levels + level }
 
   private func indices(_ layer: Int?, _ level: Int?) -> [Int] {
@@ -25,11 +26,11 @@ extension Session {
 
   /// One optimizer step of a level with its summed gradient (paper eq 71), if there is any. A gradient that is not finite
   /// is dropped and counted. All or nothing.
-  func step(_ index: Int) throws(NestedError) {
+  func step(_ index: Int, _ engine: Engine) throws(NestedError) {
     guard isLearning(index), state.levels[index].pendingTargets > 0 else { return }
     let norm = pendingNorm(index)
     if norm.isFinite {
-      try update(index, norm: norm)
+      try update(index, norm: norm, engine)
     } else {
       state.levels[index].skipped += 1
     }
@@ -39,11 +40,11 @@ extension Session {
   /// Variant nested (paper eq 72): where the slower neighbour ticks, and both have stepped, a level and its optimizer
   /// return to their initial values. A frozen level stays as it is, and does not tick for its faster neighbour.
   /// Nothing new the second time, should the next piece of the stream have failed.
-  func restart(_ index: Int) {
+  func restart(_ index: Int, due: [Int]) {
     guard let parent = table.parent(of: index), isLearning(parent), isLearning(index),
-      table.clock.isDue(table.slots[parent].level, at: state.position), state.levels[index].online != nil
+      due.contains(parent), state.levels[index].online != nil
     else { return }
-    forgetParameters()
+    forgetParameters(index)
     state.levels[index].online = nil
     state.levels[index].optimizer = nil
     state.levels[index].steps = 0
@@ -56,21 +57,30 @@ extension Session {
     } ?? 0
   }
 
-  private func update(_ index: Int, norm: Double) throws(NestedError) {
-    let slot = table.slots[index]
-    let kernels = model.runtime.kernels, budget = model.runtime.budget
-    forgetParameters()  // they hold the online weights, which are to change in place
-    let online = try Storage.own(&state.levels[index].online, count: slot.count, budget: budget) { to in
-      model.withWeights { (w: Floats) in to.copy(from: w + slot.offset, count: slot.count) }
-    }
+  /// Everything that a step of the level needs memory for, so that the step itself cannot fail.
+  func reserveStep(_ index: Int, _ engine: Engine) throws(NestedError) {
+    let slot = table.slots[index], budget = model.runtime.budget
+    forgetParameters(index)  // they hold the online weights, which are to change in place
+    _ = try Storage.own(&state.levels[index].online, count: slot.count, budget: budget) { fillFromModel($0, slot) }
     let size = slot.optimizer.slots.count * slot.count
-    let optimizer = try Storage.own(&state.levels[index].optimizer, count: size, budget: budget) {
-      $0.fill(0, count: size)
-    }
-    guard let pending = state.levels[index].pending else { return }
+    _ = try Storage.own(&state.levels[index].optimizer, count: size, budget: budget) { $0.fill(0, count: size) }
+    let before = try engine.memory.take(slot.count)
+    try withExtendedLifetime(before) { () throws(NestedError) in _ = try engine.memory.take(slot.scratch) }
+  }
+
+  /// A level as the model has it; rows of a head that the model lacks are 0.
+  func fillFromModel(_ to: Floats, _ slot: LevelSlot) {
+    model.withWeights { (w: Floats) in to.copy(from: w + slot.offset, count: slot.modelCount) }
+    (to + slot.modelCount).fill(0, count: slot.count - slot.modelCount)
+  }
+
+  private func update(_ index: Int, norm: Double, _ engine: Engine) throws(NestedError) {
+    let slot = table.slots[index], kernels = model.runtime.kernels
+    try reserveStep(index, engine)
+    guard let pending = state.levels[index].pending, let online = state.levels[index].online,
+      let optimizer = state.levels[index].optimizer
+    else { return }
     let targets = state.levels[index].pendingTargets
-    let engine = try model.runtime.checkOut()
-    defer { model.runtime.checkIn(engine) }
     let before = try engine.memory.take(slot.count)
     let scratch = try engine.memory.take(slot.scratch)
     before.floats.copy(from: online.floats, count: slot.count)
@@ -106,24 +116,39 @@ extension Session {
     let before = state  // its storages are copied before they change
     do throws(NestedError) {
       try closeSegmentNow()
-      for index in indices(layer, level) { try step(index) }
+      let engine = try model.runtime.checkOut()
+      defer { model.runtime.checkIn(engine) }
+      for index in indices(layer, level) { try step(index, engine) }
     } catch {
-      forgetParameters()
-      state = before
+      adopt(before)
       throw error
     }
   }
 
-  /// Back to the model's weights: what the level learnt, its sum and its optimizer are dropped.
+  /// Back to the model's weights: what the level learnt, its sum and its optimizer are dropped. A head forgets the labels
+  /// that the model does not know.
   package func resetLevels(layer: Int?, level: Int?) throws(NestedError) {
     try closeSegmentNow()
     forgetParameters()
-    for index in indices(layer, level) {
+    let own = indices(layer, level)
+    if let head = table.head, own.contains(head) { try forgetLabels() }
+    for index in own {
       var fresh = LevelState()
       fresh.frozen = state.levels[index].frozen
       fresh.learningRateScale = state.levels[index].learningRateScale
       state.levels[index] = fresh
     }
+  }
+
+  private func forgetLabels() throws(NestedError) {
+    let count = model.configuration.outputCount
+    guard count != state.outputs || state.seen.contains(false) else { return }
+    let output = try Storage(count: count, budget: model.runtime.budget)
+    output.floats.copy(from: state.output.floats, count: count)
+    state.output = output
+    state.outputs = count
+    state.seen = [Bool](repeating: true, count: state.seen.isEmpty ? 0 : count)
+    table = LevelTable(model.configuration, model.layout, outputs: count)
   }
 
   /// Freezes or thaws, and scales the learning rate; nil leaves as is. Segments end where they would: a level that is
@@ -141,26 +166,26 @@ extension Session {
     let index = index(layer, level)
     let slot = table.slots[index], own = state.levels[index]
     let kernels = model.runtime.kernels
-    func norm(_ x: Floats) -> Double { kernels.sumOfSquares(x, slot.count).squareRoot() }
+    func norm(_ x: Floats, _ count: Int) -> Double { kernels.sumOfSquares(x, count).squareRoot() }
     var info = LevelInfo()
     info.chunk = slot.period
     info.parameters = slot.count
     info.frozen = own.frozen || slot.period == 0
     info.lastUpdate = own.lastUpdate
-    info.nextUpdate = info.frozen ? -1 : table.clock.nextUpdate(slot.level, after: state.position)
+    info.nextUpdate = info.frozen ? -1 : slot.nextUpdate(after: state.position)
     info.updates = own.updates
     info.skipped = own.skipped
     info.learningRate = slot.period == 0 ? 0 : slot.learningRate * own.learningRateScale
     info.lastGradientNorm = own.lastGradientNorm
     info.lastUpdateNorm = own.lastUpdateNorm
-    info.pendingNorm = own.pending.map { norm($0.floats) } ?? 0
+    info.pendingNorm = own.pending.map { norm($0.floats, slot.count) } ?? 0
     model.withWeights { (w: Floats) in
       let start = w + slot.offset
-      info.weightNorm = norm(own.online?.floats ?? start)
+      info.weightNorm = own.online.map { norm($0.floats, slot.count) } ?? norm(start, slot.modelCount)
       var sum = 0.0
       if let online = own.online {
         for i in 0..<slot.count {
-          let difference = Double(online.floats[i]) - Double(start[i])
+          let difference = Double(online.floats[i]) - (i < slot.modelCount ? Double(start[i]) : 0)
           sum += difference * difference
         }
       }
@@ -169,16 +194,17 @@ extension Session {
     return info
   }
 
-  /// One parameter of a level as this session has it, and as the model has it.
+  /// One parameter of a level as this session has it, and as its model has it, with how many elements they have.
   package func withOnlineWeights(
-    _ entry: ParameterEntry, _ body: (_ online: Floats, _ start: Floats) -> Void
+    _ entry: ParameterEntry,
+    _ body: (_ online: Floats, _ onlineCount: Int, _ start: Floats, _ startCount: Int) -> Void
   ) throws(NestedError) {
     let index = index(entry.layer, entry.level)
     let slot = table.slots[index]
     model.withWeights { (w: Floats) in
       let start = w + entry.offset
       let online = state.levels[index].online.map { $0.floats + (entry.offset - slot.offset) }
-      body(online ?? start, start)
+      body(online ?? start, online != nil && slot.isHead ? slot.count : entry.count, start, entry.count)
     }
   }
 }

@@ -8,12 +8,15 @@ package enum Finish: Int32, Sendable {
 }
 
 extension Session {
-  /// Logits of the last token into [V].
+  /// Whether there is an output: of something that was fed, not taught.
+  package var hasOutput: Bool { state.streamPosition > 0 }
+
+  /// Outputs of the last position into [outputs].
   package func output(into logits: Floats) throws(NestedError) {
-    guard state.position > 0 else {
+    guard hasOutput else {
       throw NestedError(.state, "[session] there is no prediction before the first token")
     }
-    logits.copy(from: state.output.floats, count: model.configuration.vocab)
+    logits.copy(from: state.output.floats, count: state.outputs)
   }
 
   /// Log-probability of each token given the stream and the tokens before it, and their sum; NaN for a stream's first

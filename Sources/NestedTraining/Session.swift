@@ -8,7 +8,8 @@ import NestedTensor
 /// a time per session.
 package final class Session {
   package let model: Model
-  let table: LevelTable
+  /// Made again when the head grows.
+  var table: LevelTable
   var state: SessionState
 
   /// Weights as this session sees them: the model's, with its own levels in their place. Made again when the
@@ -17,25 +18,31 @@ package final class Session {
   private var parametersVersion: UInt64 = 0
   /// Panels of the online levels' matrices, by slot and entry.
   private var panels: [[Storage?]]
+  /// Levels that have changed since their panels were packed.
+  private var stale: [Bool]
   var sampler: Sampler?
 
   package init(model: Model, learn: LearnMode, seed: UInt64) throws(NestedError) {
     self.model = model
-    table = LevelTable(model.configuration, model.layout)
+    table = LevelTable(model.configuration, model.layout, outputs: model.configuration.outputCount)
     panels = [[Storage?]](repeating: [], count: table.slots.count)
+    stale = [Bool](repeating: true, count: table.slots.count)
     state = try SessionState(model: model, learn: learn, seed: seed, levels: table.slots.count)
   }
 
   init(model: Model, state: SessionState) {
     self.model = model
-    table = LevelTable(model.configuration, model.layout)
+    table = LevelTable(model.configuration, model.layout, outputs: state.outputs)
     panels = [[Storage?]](repeating: [], count: table.slots.count)
+    stale = [Bool](repeating: true, count: table.slots.count)
     self.state = state
   }
 
   package var learn: LearnMode { state.learn }
   package var position: Int { state.position }
   package var seed: UInt64 { state.seed }
+  /// Numbers that come out for a position.
+  package var outputs: Int { state.outputs }
   package var updates: Int { state.levels.reduce(0) { $0 + $1.updates } }
   package var skipped: Int { state.levels.reduce(0) { $0 + $1.skipped } }
   /// Bytes of memory that are this session's own.
@@ -55,16 +62,23 @@ package final class Session {
     guard snapshot.model.configuration.fingerprint == model.configuration.fingerprint else {
       throw NestedError(.mismatch, "[session] the snapshot belongs to another configuration")
     }
-    forgetParameters()
-    state = snapshot
+    adopt(snapshot)
   }
 
   /// Back to the state after creation, in the present mode.
   package func reset() throws(NestedError) {
     let fresh = try SessionState(
       model: model, learn: state.learn, seed: state.seed, levels: table.slots.count)
+    adopt(fresh)
+  }
+
+  /// Another state in the place of this one.
+  func adopt(_ other: SessionState) {
     forgetParameters()
-    state = fresh
+    if other.outputs != state.outputs {
+      table = LevelTable(model.configuration, model.layout, outputs: other.outputs)
+    }
+    state = other
   }
 
   /// Losses of the present segment whose target is known count; what comes after counts from the token at which
@@ -77,7 +91,11 @@ package final class Session {
 
   // MARK: Weights
 
-  func forgetParameters() { parameters = nil }
+  /// Before a level changes, or all of them (nil).
+  func forgetParameters(_ index: Int? = nil) {
+    parameters = nil
+    if let index { stale[index] = true } else { for i in stale.indices { stale[i] = true } }
+  }
 
   /// Runs `body` with the weights that are in force, under the model's read lock.
   func withParameters<R>(
@@ -106,22 +124,24 @@ package final class Session {
       }
       for i in slot.entries {
         let entry = model.layout.entries[i]
-        var tensor = Tensor(Shape(entry.shape), online, offset: entry.offset - slot.offset)
+        var tensor = Tensor(slot.shape(of: entry), online, offset: entry.offset - slot.offset)
         if base[i].packed != nil {
           let k = i - slot.entries.lowerBound
           let storage: Storage
-          if let kept = panels[index][k] {
+          let size = engine.packedCount(tensor.shape)
+          if let kept = panels[index][k], kept.count == size {
             storage = kept
+            if stale[index] { engine.pack(tensor, into: storage.floats) }
           } else {
-            storage = try Storage(
-              count: engine.packedCount(tensor.shape), budget: model.runtime.budget)
+            storage = try Storage(count: size, budget: model.runtime.budget)
             panels[index][k] = storage
+            engine.pack(tensor, into: storage.floats)
           }
-          engine.pack(tensor, into: storage.floats)
           tensor.packed = storage
         }
         result[i] = tensor
       }
+      stale[index] = false
     }
     return result
   }

@@ -10,8 +10,12 @@ package import NestedTensor
 ///     clock [3]: position, learn mode, seed (I64)
 ///     recurrent [n]   rows [r]   output [V]   history [h]                      the stream; not in a delta
 ///     segment.recurrent [n]   segment.tokens [s]   segment.sampled [s]         with learning on; not in a delta
-///     levels.counters [L K, 6] (I64)   levels.numbers [L K, 3] (F64)
+///     taught [1] (I64)                                      tasks classify and regress
+///     labels.seen [O] (U8)                                  task classify: also how many rows the head has
+///     levels.counters [S, 6] (I64)   levels.numbers [S, 3] (F64)
 ///     levels.{layer}.{level}.{weights, pending, optimizer}                     what a level has of its own
+///
+/// S levels: those of the blocks, and behind them the head of a classifier or a regression as layer L, level 0.
 extension SessionState {
   private static let identity = FileIdentity("session", version: 1)
   private static let fingerprintKey = "nested.fingerprint"
@@ -56,6 +60,7 @@ extension SessionState {
       fresh.levels[i].frozen = level.frozen
       fresh.levels[i].learningRateScale = level.learningRateScale
     }
+    fresh.setOutputs(seen, outputs)
     return fresh
   }
 
@@ -76,6 +81,9 @@ extension SessionState {
   }
 
   private func addLevels(to writer: inout SafetensorsWriter) throws(NestedError) {
+    let hasLabels = model.configuration.hasLabels
+    if hasLabels { try writer.add("taught", shape: [1], [Int64(taught)]) }
+    if !seen.isEmpty { try writer.add("labels.seen", shape: [seen.count], seen.map { $0 ? UInt8(1) : 0 }) }
     var counters: [Int64] = []
     var numbers: [Double] = []
     for level in levels {
@@ -96,7 +104,10 @@ extension SessionState {
 
   private var names: [String] {
     let count = model.configuration.levels.count
-    return levels.indices.map { "levels.\($0 / count).\($0 % count)" }
+    let blocks = levels.count - (model.configuration.hasLabels ? 1 : 0)
+    var names = (0..<blocks).map { "levels.\($0 / count).\($0 % count)" }
+    if model.configuration.hasLabels { names.append("levels.\(model.configuration.blockCount).0") }
+    return names
   }
 
   package func bytes(delta: Bool = false) throws(NestedError) -> [UInt8] {
@@ -142,7 +153,15 @@ extension SessionState {
     func corrupt(_ place: String) -> NestedError {
       NestedError(.corrupt, "[session] a value that no session has written", place: place)
     }
-    let table = LevelTable(model.configuration, model.layout)
+    var seen: [Bool] = []
+    let classes = model.configuration.classes
+    if model.configuration.task == .classify, file.record(named: "labels.seen") != nil || classes > 0 {
+      seen = try file.uint8s("labels.seen", atMost: 1 << 24).map { $0 != 0 }
+      guard seen.count >= classes, seen.prefix(classes).allSatisfy({ $0 }), seen.count == classes || seen.last == true
+      else { throw corrupt("labels.seen") }
+    }
+    let outputs = model.configuration.task == .classify ? seen.count : model.configuration.outputCount
+    let table = LevelTable(model.configuration, model.layout, outputs: outputs)
     let vocab = model.configuration.vocab
     let clock = try file.int64s("clock", atMost: 3)
     guard clock.count == 3, (0...Int64(1) << 53).contains(clock[0]),
@@ -151,6 +170,12 @@ extension SessionState {
     try self.init(
       model: model, learn: mode, seed: UInt64(bitPattern: clock[2]), levels: table.slots.count)
     position = Int(clock[0])
+    setOutputs(seen, outputs)
+    if model.configuration.hasLabels {
+      let count = try file.int64s("taught", atMost: 1)
+      guard count.count == 1, (0...clock[0]).contains(count[0]) else { throw corrupt("taught") }
+      taught = Int(count[0])
+    }
 
     func read(_ name: String, _ count: Int) throws(NestedError) -> Storage? {
       guard file.record(named: name) != nil else { return nil }
@@ -166,19 +191,21 @@ extension SessionState {
     }
     if weights == nil {
       guard let recurrent = try read("recurrent", model.network.stateSize),
-        let output = try read("output", vocab)
+        let output = try read("output", outputs)
       else { throw corrupt("recurrent") }
-      guard model.network.isValidState(recurrent.floats, position: position) else { throw corrupt("recurrent") }
+      guard model.network.isValidState(recurrent.floats, position: streamPosition) else { throw corrupt("recurrent") }
       self.recurrent = recurrent
-      let kept = model.network.rowsNeeded(position)
+      let kept = model.network.rowsNeeded(streamPosition)
       if model.network.rowSize > 0 && kept > 0 {
         guard let rows = try read("rows", kept * model.network.rowSize) else { throw corrupt("rows") }
         self.rows = rows
-        firstRow = position - kept
+        firstRow = streamPosition - kept
       }
       self.output = output
       history = try tokens("history", atMost: 2 * SessionState.historyLimit)
-      guard history.count <= position, position == 0 || !history.isEmpty else { throw corrupt("history") }
+      guard history.count <= position,
+        position == 0 || !history.isEmpty || model.configuration.hasLabels
+      else { throw corrupt("history") }
 
       if let start = try read("segment.recurrent", model.network.stateSize) {
         segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
@@ -215,7 +242,8 @@ extension SessionState {
       level.pending = try read(name + ".pending", slot.count + slot.inputCount)
       level.optimizer = try read(name + ".optimizer", slot.optimizer.slots.count * slot.count)
       guard level.pendingTargets == 0 || level.pending != nil, level.pendingTargets >= 0, level.steps >= 0,
-        level.updates >= 0, level.skipped >= 0, level.steps == 0 || level.optimizer != nil
+        level.updates >= 0, level.skipped >= 0, level.steps == 0 || level.optimizer != nil,
+        slot.count == slot.modelCount || level.online != nil
       else { throw corrupt(name) }
       levels[i] = level
     }

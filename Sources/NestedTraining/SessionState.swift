@@ -30,7 +30,7 @@ package struct SessionState {
   package let model: Model
   var learn: LearnMode
   package internal(set) var seed: UInt64
-  /// Tokens consumed: the clock i.
+  /// Tokens or vectors consumed: the clock i.
   package internal(set) var position = 0
   /// Recurrent state after `position` tokens (`Network.stateSize`).
   var recurrent: Storage
@@ -39,8 +39,15 @@ package struct SessionState {
   var rows: Storage?
   /// The position of the first token in `rows`.
   var firstRow = 0
-  /// Logits of the last token [V]; undefined at position 0.
+  /// Outputs of the last position read [outputs]; undefined before the first.
   var output: Storage
+  /// Numbers that come out for a position: grows with the labels of a classifier.
+  var outputs: Int
+  /// Of a classifier, which labels have been seen: those of the model, and what `teach` has met. The others take no part
+  /// in the softmax. Empty for the other tasks.
+  var seen: [Bool]
+  /// Positions of the clock that were rows of `teach`: the stream stands at `position` - `taught`.
+  var taught = 0
 
   /// The present segment, with learning on: the recurrent state before it, its tokens, and which of them were sampled
   /// (no loss is taken for those).
@@ -60,8 +67,10 @@ package struct SessionState {
     self.seed = seed
     let budget = model.runtime.budget
     recurrent = try Storage(count: model.network.stateSize, budget: budget)
-    output = try Storage(count: model.configuration.vocab, budget: budget)
-    output.floats.fill(0, count: model.configuration.vocab)
+    outputs = model.configuration.outputCount
+    output = try Storage(count: outputs, budget: budget)
+    output.floats.fill(0, count: outputs)
+    seen = [Bool](repeating: true, count: model.configuration.task == .classify ? outputs : 0)
     self.levels = [LevelState](repeating: LevelState(), count: levels)
     history.reserveCapacity(2 * SessionState.historyLimit)
     segmentTokens.reserveCapacity(model.configuration.segment)
@@ -70,6 +79,9 @@ package struct SessionState {
     model.withWeights { (_: Floats) in network.initialize(floats, model.storageParameters()) }
   }
 
+  /// Tokens of the stream, which rows that were taught are not part of.
+  var streamPosition: Int { position - taught }
+
   /// Floats that are this state's own.
   var floatCount: Int {
     var count = recurrent.count + output.count + (rows?.count ?? 0) + (segmentStart?.count ?? 0)
@@ -77,6 +89,11 @@ package struct SessionState {
       count += (level.online?.count ?? 0) + (level.pending?.count ?? 0) + (level.optimizer?.count ?? 0)
     }
     return count
+  }
+
+  /// As many outputs as a classifier knows labels.
+  mutating func setOutputs(_ seen: [Bool], _ outputs: Int) {
+    (self.seen, self.outputs) = (seen, outputs)
   }
 
   mutating func remember(_ token: Int32) {
@@ -96,20 +113,20 @@ extension SessionState {
   mutating func reserveRows(_ count: Int) throws(NestedError) {
     let network = model.network
     guard network.rowSize > 0 else { return }
-    if position + count - firstRow <= rowCapacity {
+    if streamPosition + count - firstRow <= rowCapacity {
       _ = try Storage.own(&rows, count: 0, budget: model.runtime.budget, fill: { _ in })
       return
     }
-    let kept = network.rowsNeeded(position)
+    let kept = network.rowsNeeded(streamPosition)
     var capacity = 64
     while capacity < kept + max(count, kept / 2) { capacity *= 2 }
     rows = try lastRows(kept, capacity)
-    firstRow = position - kept
+    firstRow = streamPosition - kept
   }
 
   /// The rows that are ever looked at again: what a file holds.
   func packedRows() throws(NestedError) -> Storage? {
-    let kept = model.network.rowsNeeded(position)
+    let kept = model.network.rowsNeeded(streamPosition)
     guard model.network.rowSize > 0 && kept > 0 else { return nil }
     return try lastRows(kept, kept)
   }
@@ -120,7 +137,7 @@ extension SessionState {
     let copy = try Storage(count: capacity * network.rowSize, budget: model.runtime.budget)
     if let rows {
       network.copyRows(
-        count, from: (rows.floats, rowCapacity), at: position - count - firstRow,
+        count, from: (rows.floats, rowCapacity), at: streamPosition - count - firstRow,
         to: (copy.floats, capacity), at: 0)
     }
     return copy

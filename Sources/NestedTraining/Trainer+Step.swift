@@ -1,26 +1,40 @@
 package import NestedBase
-import NestedModels
+package import NestedModels
 package import NestedTensor
 
 extension Trainer {
-  /// One batch of token rows, borrowed for the call. Every row is a fresh stream from position 0.
+  /// One batch of rows, borrowed for the call. Every row is a fresh stream from position 0.
   package struct Batch {
-    package var tokens: Tokens  // [batch, length]
+    package var input: NetworkInput  // [batch, length]
     /// [batch, length], negative = no target; nil = each token's successor in its row.
     package var targets: Tokens?
     /// [batch, length] loss weights, or nil.
     package var weights: Floats?
+    /// In place of targets and weights, for the tasks classify and regress.
+    package var labels: Labels?
     package var batch: Int
     package var length: Int
+    private var owners: [Storage] = []
 
     package init(
       tokens: Tokens, targets: Tokens? = nil, weights: Floats? = nil, batch: Int, length: Int
     ) {
-      self.tokens = tokens
+      input = .tokens(tokens)
       self.targets = targets
       self.weights = weights
       self.batch = batch
       self.length = length
+    }
+
+    /// Labelled rows; `owners` keeps the vectors that are not the caller's.
+    package init(
+      _ input: NetworkInput, labels: Labels?, batch: Int, length: Int, owners: [Storage] = []
+    ) {
+      self.input = input
+      self.labels = labels
+      self.batch = batch
+      self.length = length
+      self.owners = owners
     }
   }
 
@@ -29,7 +43,7 @@ extension Trainer {
   @discardableResult
   package func accumulate(
     _ batch: Batch, control: RunControl
-  ) throws(NestedError) -> (lossSum: Double, targets: Double) {
+  ) throws(NestedError) -> LabelLoss {
     let result = try buildCandidate(batch, control)
     let count = targets[0] + result.targets
     commitCandidate(count, result)
@@ -68,7 +82,7 @@ extension Trainer {
   /// candidate = gradient + the batch's gradient; nothing else changes.
   private func buildCandidate(
     _ batch: Batch, _ control: RunControl
-  ) throws(NestedError) -> (lossSum: Double, targets: Double) {
+  ) throws(NestedError) -> LabelLoss {
     try checkTargets()
     let candidate = candidateStorage.floats
     forEachBlock { (block, _) in (candidate + block.offset).fill(0, count: block.count) }
@@ -77,10 +91,8 @@ extension Trainer {
     let runtime = model.runtime
     let engine = try runtime.checkOut()
     defer { runtime.checkIn(engine) }
-    let result = try addGradient(
-      of: model, tokens: batch.tokens, targets: batch.targets,
-      lossWeights: batch.weights, batch: batch.batch, length: batch.length, into: candidate,
-      inputs: inputCount > 0 ? inputs : nil, engine: engine, control: control)
+    let result = try addBatch(
+      batch, into: candidate, inputs: inputCount > 0 ? inputs : nil, engine, control)
     if counters.batches > 0 || isGradientLent {
       let (kernels, gradient) = (runtime.kernels, gradientStorage.floats)
       forEachBlock { (block, _) in
@@ -89,10 +101,30 @@ extension Trainer {
       }
       kernels.add(inputs, inputs, gradient + gradientCount, inputCount)
     }
-    return (result.lossSum, Double(result.targets))
+    return result
   }
 
-  private func commitCandidate(_ count: Double, _ result: (lossSum: Double, targets: Double)) {
+  private func addBatch(
+    _ batch: Batch, into gradient: Floats, inputs: Floats?, _ engine: Engine, _ control: RunControl
+  ) throws(NestedError) -> LabelLoss {
+    if let labels = batch.labels {
+      return try addLabelGradient(
+        of: model, batch, labels, into: gradient, inputs: inputs, engine: engine, control: control)
+    }
+    guard case .tokens(let tokens) = batch.input, !model.configuration.hasLabels else {
+      throw NestedError(.argument, "[trainer] the batch has no labels", place: "batch.labels")
+    }
+    let result = try addGradient(
+      of: model, tokens: tokens, targets: batch.targets, lossWeights: batch.weights, batch: batch.batch,
+      length: batch.length, into: gradient, inputs: inputs, engine: engine, control: control)
+    var total = LabelLoss()
+    total.lossSum = result.lossSum
+    total.targets = result.targets
+    total.correct = .nan
+    return total
+  }
+
+  private func commitCandidate(_ count: Double, _ result: LabelLoss) {
     swap(&gradientStorage, &candidateStorage)
     targets[0] = count
     counters.batches += 1

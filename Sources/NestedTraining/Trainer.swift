@@ -91,7 +91,7 @@ package final class Trainer {
   /// `noMemory`.
   package init(model: Model, options json: [UInt8]) throws(NestedError) {
     let options = try TrainerOptions(json: json)
-    let periods = model.configuration.levels.map(\.chunk)
+    let periods = model.configuration.periods
     let plan = try UpdatePlan(layout: model.layout, periods: periods, options: options)
     let optimizer = options.optimizer.make()
     let count = model.layout.count

@@ -9,7 +9,7 @@ struct UpdatePlan {
   struct Run: Equatable {
     var offset: Int
     var count: Int
-    /// CMS level, or -1 for parameters that step on every batch.
+    /// Its place among the periods, or -1 for parameters that step on every batch.
     var level: Int
     var lr: Double
     var weightDecay: Double
@@ -60,7 +60,7 @@ struct UpdatePlan {
   let matrixScratch: Int
   let scratchCount: Int
 
-  /// `periods` of the CMS levels, fastest first. Throws `config` when a group's pattern names no
+  /// `periods` of the configuration. Throws `config` when a group's pattern names no
   /// parameter.
   init(layout: ParameterLayout, periods: [Int], options: TrainerOptions) throws(NestedError) {
     for (index, group) in options.groups.enumerated() {
@@ -86,9 +86,9 @@ struct UpdatePlan {
         optimizers.append(own.optimizer.make())
       }
       let form = entry.form
-      let waits = entry.level >= 0 && periods[entry.level] > 0
+      let waits = entry.clock >= 0 && periods[entry.clock] > 0
       let run = Run(
-        offset: entry.offset, count: entry.count, level: entry.level, lr: own.lr,
+        offset: entry.offset, count: entry.count, level: entry.clock, lr: own.lr,
         weightDecay: entry.decays ? own.weightDecay : 0, pending: waits ? pendingCount : -1,
         optimizer: index, byMatrix: optimizers[index].takesMatrices(form))
       if waits { pendingCount += entry.count }

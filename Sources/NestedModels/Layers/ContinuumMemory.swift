@@ -18,16 +18,21 @@ struct ContinuumMemory: FeedForward {
   ) {
     for (l, level) in c.levels.enumerated() {
       MLP.addParameters(
-        to: &layout, "blocks.\(layer).cms.\(l)", c.cms.mlp, hidden: level.hidden, c, level: l)
+        to: &layout, "\(path(layer, c)).\(l)", c.cms.mlp, hidden: level.hidden, c, level: l)
     }
     if c.cms.variant == .independent {
-      layout.add("blocks.\(layer).cms.mix", [c.levels.count], .constant(0))
+      layout.add("\(path(layer, c)).mix", [c.levels.count], .constant(0))
     }
   }
 
   init(_ c: ModelConfiguration, _ layout: ParameterLayout, block layer: Int) {
-    levels = c.levels.indices.map { MLP(c, layout, path: "blocks.\(layer).cms.\($0)") }
-    mix = layout.index(of: "blocks.\(layer).cms.mix") ?? -1
+    let path = ContinuumMemory.path(layer, c)
+    levels = c.levels.indices.map { MLP(c, layout, path: "\(path).\($0)") }
+    mix = layout.index(of: "\(path).mix") ?? -1
+  }
+
+  private static func path(_ layer: Int, _ c: ModelConfiguration) -> String {
+    c.kind.readsVectors ? "cms" : "blocks.\(layer).cms"
   }
 
   func forward(_ engine: Engine, _ p: Parameters, _ h: Tensor) throws(NestedError) -> Tensor {
