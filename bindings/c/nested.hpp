@@ -208,6 +208,15 @@ auto view(Data &&data, std::initializer_list<std::int64_t> shape = {}) {
   return view(data, shape, dtype_of<std::remove_pointer_t<decltype(std::data(data))>>());
 }
 
+/** A nested_cview for what is only read; a nested_view becomes one when it is passed. */
+struct read_view : nested_cview {
+  read_view(const nested_cview &seen) noexcept : nested_cview(seen) {}  /**< the same */
+  /** Of elements that could be written. */
+  read_view(const nested_view &seen) noexcept : nested_cview{seen.data, seen.dtype, seen.ndim, {}, {}} {
+    for (int axis = 0; axis < NESTED_MAX_DIMS; axis++) shape[axis] = seen.shape[axis], strides[axis] = seen.strides[axis];
+  }
+};
+
 /** A token for each byte: for models with "vocab" 256. */
 inline std::vector<std::int32_t> to_tokens(std::string_view bytes) {
   std::vector<std::int32_t> tokens;
@@ -477,12 +486,16 @@ class config : public handle<nested_config, nested_config_release> {
     return std::string(result.text());
   }
   void validate() const { check(nested_config_validate(native())); }              /**< nested_config_validate() */
+  /** nested_config_estimate(): what it costs, without making it. */
+  nested_estimate estimate(std::int64_t n_seq, std::int64_t seq_len) const {
+    return detail::filled<nested_estimate>(nested_config_estimate, native(), n_seq, seq_len);
+  }
   static const char *schema() noexcept { return nested_config_schema(); }         /**< nested_config_schema(): JSON */
 };
 
 /* ---- models and trainers ----------------------------------------------------------------------------------------- */
 
-/** Rows of tokens, borrowed (nested_batch). */
+/** Rows of tokens or of vectors, with targets or labels or neither, borrowed (nested_batch). */
 struct batch : sized<nested_batch> {
   /** [n_seq, seq_len] tokens, and targets and weights of the same shape or none. */
   batch(span<const std::int32_t> rows, std::int64_t sequences, std::int64_t length,
@@ -497,6 +510,41 @@ struct batch : sized<nested_batch> {
     if (!row_weights.empty()) fits(row_weights.size(), "weights");
     n_seq = sequences, seq_len = length, tokens = rows.data(), targets = row_targets.data(), weights = row_weights.data();
   }
+  /** Vectors: a view [n_seq, seq_len, n_inputs], or [n_seq, n_inputs] of rows of one vector. */
+  explicit batch(const read_view &vectors) : inputs_(vectors) {
+    if (vectors.ndim == 2) {
+      inputs_.ndim = 3;
+      inputs_.shape[2] = vectors.shape[1], inputs_.shape[1] = 1;
+      inputs_.strides[2] = vectors.strides[1];
+    }
+    if (inputs_.ndim != 3)
+      throw error(NESTED_E_SHAPE, "nested::batch", "expected [n_seq, seq_len, n_inputs] or [n_seq, n_inputs]", "inputs");
+    n_seq = inputs_.shape[0], seq_len = inputs_.shape[1], inputs = &inputs_;
+  }
+  batch(const batch &other) noexcept : sized<nested_batch>(other), inputs_(other.inputs_), labels_(other.labels_) { point(); }
+  /** Borrows what `other` does. */
+  batch &operator=(const batch &other) noexcept {
+    static_cast<nested_batch &>(*this) = other;
+    inputs_ = other.inputs_, labels_ = other.labels_;
+    point();
+    return *this;
+  }
+  /** Adds labels as nested_batch says, and a weight for each label (each row's, when the labels are those of rows). */
+  batch &labelled(const read_view &with, span<const float> label_weights = {}) {
+    labels_ = with, labels = &labels_;
+    const auto rows = static_cast<std::size_t>(n_seq), positions = rows * static_cast<std::size_t>(seq_len);
+    if (!label_weights.empty() && label_weights.size() != rows && label_weights.size() != positions)
+      throw error(NESTED_E_SHAPE, "nested::batch", "expected a weight for each label", "weights");
+    weights = label_weights.data();
+    return *this;
+  }
+
+ private:
+  void point() noexcept {  // into this object, not into the one that it is a copy of
+    if (inputs) inputs = &inputs_;
+    if (labels) labels = &labels_;
+  }
+  nested_cview inputs_{}, labels_{};
 };
 
 /** Weights (nested_model). */
@@ -511,6 +559,14 @@ class model : public shared_handle<nested_model, nested_model_release, nested_mo
   static model load(const context &where, const std::string &path, const run &how = {}) {
     return detail::made<model>(where.kept(), nested_model_load, where.native(), path.c_str(), 0u, how.native());
   }
+  /** nested_model_load(); `flags`: NESTED_LOAD_*. */
+  static model load(const context &where, const std::string &path, std::uint32_t flags, const run &how = {}) {
+    return detail::made<model>(where.kept(), nested_model_load, where.native(), path.c_str(), flags, how.native());
+  }
+  /** nested_model_import(): a directory that Hugging Face's transformers wrote. */
+  static model from_checkpoint(const context &where, const std::string &path, const run &how = {}) {
+    return detail::made<model>(where.kept(), nested_model_import, where.native(), path.c_str(), how.native());
+  }
   /** nested_model_load_bytes(). */
   static model from_bytes(const context &where, const void *bytes, std::size_t size) {
     return detail::made<model>(where.kept(), nested_model_load_bytes, where.native(), bytes, size, 0u);
@@ -523,6 +579,10 @@ class model : public shared_handle<nested_model, nested_model_release, nested_mo
   blob to_blob() const { return detail::made<blob>(nullptr, nested_model_save_blob, native(), 0u); }
   /** nested_model_clone(): another model. */
   model clone() const { return detail::made<model>(kept(), nested_model_clone, native()); }
+  /** nested_model_stack(): a "hope-attention" whose level `pretrained` is the feed-forward; `cms` is JSON. */
+  model stack(std::string_view cms = {}, std::int32_t pretrained = 0, std::uint64_t seed = 0, const run &how = {}) const {
+    return detail::made<model>(kept(), nested_model_stack, native(), cms.data(), cms.size(), pretrained, seed, how.native());
+  }
   /** nested_model_get_info(). */
   nested_model_info info() const { return detail::filled<nested_model_info>(nested_model_get_info, native()); }
   /** nested_model_get_config(). */
@@ -574,7 +634,7 @@ class model : public shared_handle<nested_model, nested_model_release, nested_mo
   nested_eval evaluate(const batch &rows, const run &how = {}) const {
     return detail::filled<nested_eval>(nested_model_evaluate, native(), &rows, how.native());
   }
-  /** nested_model_forward() into a view [n_seq, seq_len, vocab]. */
+  /** nested_model_forward() into a view [n_seq, seq_len, vocab], or [n_seq, n_outputs] of the other tasks. */
   void forward(const batch &rows, const nested_view &to, const run &how = {}) const {
     detail::call(nested_model_forward, native(), &rows, how.native(), &to);
   }
@@ -723,6 +783,30 @@ class session : public handle<nested_session, nested_session_release> {
   nested_feed feed(span<const std::int32_t> tokens, const nested_view &logits, const run &how = {}) {
     return feed_(tokens, &logits, how);
   }
+  /** nested_session_feed_vectors() without outputs: a view [n, n_inputs]. */
+  nested_feed feed_vectors(const read_view &inputs, const run &how = {}) { return feed_vectors_(inputs, nullptr, how); }
+  /** nested_session_feed_vectors() with outputs: a view [n_outputs] or [n, n_outputs]. */
+  nested_feed feed_vectors(const read_view &inputs, const nested_view &outputs, const run &how = {}) {
+    return feed_vectors_(inputs, &outputs, how);
+  }
+  /** nested_session_teach(); on a failure error::committed() counts the targets learnt. */
+  nested_eval teach(const batch &rows, const run &how = {}) {
+    sized<nested_eval> result;
+    const run::for_c r = how.native();
+    detail::calling().check(nested_session_teach(native(), &rows, &r, &result), result.n_targets);
+    return result;
+  }
+  /** nested_session_predict() into a view: as for model::forward(), with the session's n_outputs. */
+  void predict(const batch &rows, const nested_view &to, const run &how = {}) const {
+    detail::call(nested_session_predict, native(), &rows, how.native(), &to);
+  }
+  /** nested_session_predict() as a vector [n_seq, n_outputs], for CLASSIFY and REGRESS. */
+  std::vector<float> predict(const batch &rows, const run &how = {}) const {
+    const std::int64_t outputs = info().n_outputs;
+    std::vector<float> result(static_cast<std::size_t>(rows.n_seq * outputs));
+    predict(rows, view(result, {rows.n_seq, outputs}), how);
+    return result;
+  }
   /** nested_session_output(): logits of the last position. */
   std::vector<float> output() const {
     std::size_t count = 0;
@@ -786,6 +870,12 @@ class session : public handle<nested_session, nested_session_release> {
     sized<nested_feed> result;
     const run::for_c r = how.native();
     detail::calling().check(nested_session_feed(native(), tokens.data(), tokens.size(), &r, logits, &result), result.n_consumed);
+    return result;
+  }
+  nested_feed feed_vectors_(const nested_cview &inputs, const nested_view *outputs, const run &how) {
+    sized<nested_feed> result;
+    const run::for_c r = how.native();
+    detail::calling().check(nested_session_feed_vectors(native(), &inputs, &r, outputs, &result), result.n_consumed);
     return result;
   }
 };

@@ -25,7 +25,9 @@ True
 import json as _json
 from typing import Any as _Any
 
-from ._config import config_schema, full_config
+from ._batch import Evaluation
+from ._classifier import Classifier
+from ._config import Estimate, config_schema, estimate, full_config
 from ._consolidation import consolidate
 from ._context import Context, LogRecord, MemoryStats
 from ._errors import (
@@ -41,9 +43,11 @@ from ._errors import (
     StateError,
     UnsupportedError,
 )
+from ._levels import Level
 from ._library import NESTED_IGNORE_TARGET as IGNORE
 from ._library import lib as _lib
-from ._model import Evaluation, Model, TensorInfo, Tensors, load
+from ._model import Model
+from ._model_files import load
 from ._options import (
     CMSConfig,
     LevelConfig,
@@ -55,20 +59,24 @@ from ._options import (
     TitansConfig,
     TrainerOptions,
 )
+from ._regressor import Regressor
 from ._run import Cancel, Progress
-from ._session import Feed, Level, Session, Snapshot, feed_many
+from ._session import Session
+from ._snapshot import Snapshot
+from ._stream import Feed, feed_many
+from ._tensors import TensorInfo, Tensors
 from ._trainer import Fit, Step, Trainer, trainer_schema
 from ._version import __version__
 
 __all__ = [
-    "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "ConfigError", "Context", "Error",
-    "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
+    "ArgumentError", "CMSConfig", "Cancel", "Cancelled", "Classifier", "ConfigError", "Context", "Error",
+    "Estimate", "Evaluation", "Feed", "FileError", "Fit", "IGNORE", "Level", "LevelConfig", "LogRecord",
     "MemoryConfig", "MemoryLimitError", "MemoryStats", "MismatchError", "Model", "ModelConfig",
-    "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Schedule", "Session",
+    "NotFoundError", "NumericError", "ParameterGroup", "Progress", "Regressor", "Schedule", "Session",
     "SlowMemory", "Snapshot", "StateError", "Step", "TensorInfo", "Tensors", "TitansConfig", "Trainer",
     "TrainerOptions",
     "UnsupportedError", "__version__", "build_info", "config_schema", "consolidate",
-    "feed_many", "full_config", "library_version", "load", "trainer_schema",
+    "estimate", "feed_many", "full_config", "library_version", "load", "trainer_schema",
 ]
 
 

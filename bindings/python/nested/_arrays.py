@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Union
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from . import _library
 from ._errors import ArgumentError
@@ -72,6 +72,27 @@ def rows_array(tokens: Tokens, name: str = "tokens") -> NDArray[np.int32]:
         raise ArgumentError(
             f"a batch has two dimensions [B, T], got shape {list(array.shape)}", code=_SHAPE,
             place=name)
+    return array
+
+
+def vectors_array(value: Any, name: str = "inputs") -> NDArray[Any]:
+    """Vectors [..., N] of a float type that C knows; bools and integers become float32."""
+    array = np.asarray(value)
+    if array.dtype.kind == "b" or array.dtype.name == "bfloat16":
+        array = array.astype(np.float32)
+    if array.ndim == 0:
+        raise ArgumentError("expected vectors, got one number", code=_SHAPE, place=name)
+    return float_array(array, name)
+
+
+def stream_vectors(inputs: ArrayLike) -> NDArray[Any]:
+    """Vectors of one stream, shape [n, N]; one dimension is one vector."""
+    array = vectors_array(inputs)
+    array = array[None, :] if array.ndim == 1 else array
+    if array.ndim != 2:
+        raise ArgumentError(
+            f"a stream of vectors has two dimensions [n, N], got shape {list(array.shape)}",
+            code=_SHAPE, place="inputs")
     return array
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from . import _library
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
 from ._options import ModelConfig
 
-__all__ = ["Config", "config_schema", "full_config"]
+__all__ = ["Config", "Estimate", "config_schema", "estimate", "full_config"]
 
 
 class Config(Handle):
@@ -106,3 +108,62 @@ def full_config(config: ModelConfig | Mapping[str, Any]) -> dict[str, Any]:
     """
     with Config(config) as parsed:
         return parsed.to_dict()
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a configuration costs, within 5 %."""
+
+    parameters: int
+    """Elements of all weights."""
+    weight_bytes: int
+    """Of the weights."""
+    trainer_bytes: int
+    """Gradient and state of the default optimizer."""
+    activation_bytes: int
+    """Working memory of one training step."""
+    session_bytes: int
+    """State of one session after `length` tokens, once every level has learnt."""
+    flops_forward: float
+    """Per token."""
+    flops_train: float
+    """Per token, forward and backward."""
+
+
+def estimate(
+    config: ModelConfig | Mapping[str, Any], batch: int = 1, length: int = 1024,
+) -> Estimate:
+    """Counts what a model would cost, without making it.
+
+    Parameters
+    ----------
+    config : dict
+        As for `Model`.
+    batch : int, default 1
+        Sequences of a training step.
+    length : int, default 1024
+        Tokens of a sequence, and of a session's stream.
+
+    Returns
+    -------
+    Estimate
+
+    Raises
+    ------
+    ConfigError
+        ``place`` is the JSON pointer of the culprit.
+    ArgumentError
+        `batch` or `length` is less than 1.
+
+    Examples
+    --------
+    >>> cost = nested.estimate({"preset": "hope-1m"}, batch=8, length=256)
+    >>> cost.parameters == nested.Model({"preset": "hope-1m"}).size
+    True
+    """
+    record = _library.nested_estimate()
+    with Config(config) as parsed:
+        check(lib.nested_config_estimate(parsed._handle, batch, length, ctypes.byref(record)))
+    return Estimate(
+        record.n_params, record.weight_bytes, record.trainer_bytes, record.activation_bytes,
+        record.session_bytes, record.flops_forward, record.flops_train)

@@ -83,14 +83,18 @@ NESTED_KIND_HOPE_ATTENTION = 2
 NESTED_KIND_TITANS = 3
 NESTED_KIND_TRANSFORMER = 4
 NESTED_KIND_RETNET = 5
+NESTED_KIND_CMS = 6
 NESTED_KIND_DELTANET = 7
 NESTED_KIND_GATED_DELTANET = 8
 NESTED_KIND_TTT_LINEAR = 9
 NESTED_KIND_SRWM = 10
 NESTED_KIND_TTT_MLP = 11
 NESTED_TASK_LM = 1
+NESTED_TASK_CLASSIFY = 2
+NESTED_TASK_REGRESS = 3
 NESTED_SAVE_NO_SYNC = 1
 NESTED_SAVE_DELTA = 2
+NESTED_LOAD_MMAP = 1
 NESTED_SKIP_NONE = 0
 NESTED_SKIP_NO_TARGETS = 1
 NESTED_SKIP_NONFINITE = 2
@@ -173,12 +177,20 @@ class nested_run(Sized):
     ]
 
 
+class nested_estimate(Sized):
+    _fields_ = [
+        ("struct_size", c_uint32), ("reserved", c_uint32), ("n_params", c_uint64),
+        ("weight_bytes", c_uint64), ("trainer_bytes", c_uint64), ("activation_bytes", c_uint64),
+        ("session_bytes", c_uint64), ("flops_forward", c_double), ("flops_train", c_double),
+    ]
+
+
 class nested_model_info(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("kind", c_int32), ("task", c_int32), ("n_layers", c_int32),
         ("n_levels", c_int32), ("dtype", c_int32), ("vocab", c_int64), ("d_model", c_int64),
-        ("n_tensors", c_uint64), ("n_params", c_uint64), ("weight_bytes", c_uint64),
-        ("version", c_uint64), ("fingerprint", c_uint64),
+        ("n_inputs", c_int64), ("n_outputs", c_int64), ("n_tensors", c_uint64),
+        ("n_params", c_uint64), ("weight_bytes", c_uint64), ("version", c_uint64), ("fingerprint", c_uint64),
     ]
 
 
@@ -194,13 +206,14 @@ class nested_batch(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("n_seq", c_int64),
         ("seq_len", c_int64), ("tokens", c_void_p), ("targets", c_void_p), ("weights", c_void_p),
+        ("inputs", POINTER(nested_cview)), ("labels", POINTER(nested_cview)),
     ]
 
 
 class nested_eval(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("loss", c_double),
-        ("perplexity", c_double), ("n_targets", c_double),
+        ("perplexity", c_double), ("accuracy", c_double), ("n_targets", c_double),
     ]
 
 
@@ -232,7 +245,7 @@ class nested_session_info(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("learn", c_int32), ("position", c_int64), ("seed", c_uint64),
         ("state_bytes", c_uint64), ("n_updates", c_uint64), ("n_skipped", c_uint64),
-        ("model_version", c_uint64),
+        ("model_version", c_uint64), ("n_outputs", c_int64),
     ]
 
 
@@ -320,6 +333,7 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "nested_config_validate": (c_int32, c_void_p),
     "nested_config_schema": (c_char_p,),
     "nested_config_release": (None, c_void_p),
+    "nested_config_estimate": (c_int32, c_void_p, c_int64, c_int64, POINTER(nested_estimate)),
     "nested_model_create": (c_int32, c_void_p, c_void_p, c_uint64, POINTER(c_void_p)),
     "nested_model_clone": (c_int32, c_void_p, POINTER(c_void_p)),
     "nested_model_retain": (c_int32, c_void_p),
@@ -339,6 +353,11 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
         c_int32, c_void_p, c_char_p, c_uint32, POINTER(nested_run), POINTER(c_void_p)),
     "nested_model_save_blob": (c_int32, c_void_p, c_uint32, POINTER(c_void_p)),
     "nested_model_load_bytes": (c_int32, c_void_p, c_void_p, c_size_t, c_uint32, POINTER(c_void_p)),
+    "nested_model_import": (
+        c_int32, c_void_p, c_char_p, POINTER(nested_run), POINTER(c_void_p)),
+    "nested_model_stack": (
+        c_int32, c_void_p, c_char_p, c_size_t, c_int32, c_uint64, POINTER(nested_run),
+        POINTER(c_void_p)),
     "nested_model_evaluate": (
         c_int32, c_void_p, POINTER(nested_batch), POINTER(nested_run), POINTER(nested_eval)),
     "nested_model_forward": (
@@ -371,6 +390,13 @@ FUNCTIONS: dict[str, tuple[Any, ...]] = {
     "nested_session_feed": (
         c_int32, c_void_p, c_void_p, c_size_t, POINTER(nested_run), POINTER(nested_view),
         POINTER(nested_feed)),
+    "nested_session_feed_vectors": (
+        c_int32, c_void_p, POINTER(nested_cview), POINTER(nested_run), POINTER(nested_view),
+        POINTER(nested_feed)),
+    "nested_session_teach": (
+        c_int32, c_void_p, POINTER(nested_batch), POINTER(nested_run), POINTER(nested_eval)),
+    "nested_session_predict": (
+        c_int32, c_void_p, POINTER(nested_batch), POINTER(nested_run), POINTER(nested_view)),
     "nested_sessions_feed": (
         c_int32, POINTER(c_void_p), c_size_t, c_void_p, POINTER(nested_run), POINTER(nested_view),
         c_void_p),

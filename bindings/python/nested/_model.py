@@ -4,150 +4,33 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Union
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import (
-    Buffer,
-    Tokens,
-    bytes_array,
-    float_array,
-    pointer,
-    rows_array,
-    tokens_array,
-    view,
-)
-from ._config import Config, blob_bytes
+from ._arrays import Tokens, pointer, view
+from ._batch import Batch, Evaluation
+from ._config import Config, to_json
 from ._context import Context, default_context
-from ._errors import ArgumentError, check
-from ._handle import Handle
+from ._errors import check
 from ._library import lib
-from ._options import ModelConfig
+from ._model_files import ModelFiles, PathLike
+from ._options import CMSConfig, ModelConfig
 from ._run import Cancel, ProgressCallback, Run
+from ._tensors import Tensors
 
 if TYPE_CHECKING:
     from ._session import Session
 
-__all__ = ["Evaluation", "Model", "TensorInfo", "Tensors", "load"]
-
-PathLike = Union[str, bytes, "os.PathLike[str]", "os.PathLike[bytes]"]
-
+__all__ = ["Model"]
 
 LearnMode = Literal["off", "memory", "on"]
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Loss of a batch."""
-
-    loss: float
-    """Weighted mean over the targets, in nats; NaN when there are none."""
-    perplexity: float
-    """``exp(loss)``."""
-    targets: float
-    """Targets that counted, by their weights."""
-
-
-@dataclass(frozen=True)
-class TensorInfo:
-    """Where a named tensor stands in the model."""
-
-    name: str
-    """Dotted and permanent, for example ``"blocks.0.cms.1.up.weight"``."""
-    shape: tuple[int, ...]
-    """At most six dimensions."""
-    layer: int
-    """Block, -1 outside the blocks."""
-    level: int
-    """CMS level, 0 is the fastest; -1 outside a CMS."""
-    flat_offset: int
-    """Its first element in `Model.parameters` and in `Trainer.flat_gradient`."""
-
-
-class Tensors(Mapping[str, NDArray[np.float32]]):
-    """The named tensors of a model: reading copies out, assigning copies in.
-
-    Notes
-    -----
-    Values are float32 arrays.  Assigning takes numbers of any type and of the tensor's shape.
-    Sessions that run at the time see the old or the new weights, never a mixture in one chunk; a
-    trainer keeps its optimizer state.
-
-    Examples
-    --------
-    >>> model.tensors["norm.weight"].shape
-    (32,)
-    >>> model.tensors["norm.weight"] = np.ones(32)
-    >>> model.tensors["norm.weight"] = np.ones(31)
-    Traceback (most recent call last):
-    nested.ArgumentError: expected shape [32], got [31] (at norm.weight) [NESTED_E_SHAPE]
-    >>> [name for name in model.tensors if ".cms.0." in name][0]
-    'blocks.0.cms.0.norm.weight'
-    """
-
-    def __init__(self, model: Model) -> None:
-        self._model = model
-        self._index: dict[str, tuple[int, TensorInfo]] = {}
-        handle = model._handle
-        for index in range(lib.nested_model_tensor_count(handle)):
-            record = _library.nested_tensor_info()
-            check(lib.nested_model_tensor_at(handle, index, ctypes.byref(record)))
-            name = record.name.decode()
-            self._index[name] = index, TensorInfo(
-                name, tuple(record.shape[: record.ndim]), record.layer, record.level,
-                record.flat_offset)
-
-    def __getitem__(self, name: str) -> NDArray[np.float32]:
-        index, info = self._index[name]
-        result = np.empty(info.shape, np.float32)
-        check(lib.nested_model_tensor_get(
-            self._model._handle, index, ctypes.byref(view(result))))
-        return result
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        index, info = self._index[name]
-        array = float_array(value, name)
-        if array.shape != info.shape:
-            raise ArgumentError(
-                f"expected shape {list(info.shape)}, got {list(array.shape)}",
-                code=_library.NESTED_E_SHAPE, place=name)
-        check(lib.nested_model_tensor_set(
-            self._model._handle, index, ctypes.byref(view(array, _library.nested_cview))))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._index)
-
-    def __len__(self) -> int:
-        return len(self._index)
-
-    def info(self, name: str) -> TensorInfo:
-        """Shape, layer, level and flat position of one tensor, without copying it.
-
-        Parameters
-        ----------
-        name : str
-
-        Returns
-        -------
-        TensorInfo
-
-        Raises
-        ------
-        KeyError
-            There is no tensor of that name.
-        """
-        return self._index[name][1]
-
-    def __repr__(self) -> str:
-        return "\n".join(f"{i.name} {list(i.shape)}" for _, i in self._index.values())
-
-
-class Model(Handle):
+class Model(ModelFiles):
     """The weights of one network.
 
     Parameters
@@ -234,8 +117,18 @@ class Model(Handle):
 
     @property
     def vocab(self) -> int:
-        """Number of tokens, V: ids are 0 to V - 1."""
+        """Number of tokens, V: ids are 0 to V - 1; 0 when the model reads vectors."""
         return int(self._info().vocab)
+
+    @property
+    def n_inputs(self) -> int:
+        """Numbers in an input vector, N; 0 when the model reads tokens."""
+        return int(self._info().n_inputs)
+
+    @property
+    def n_outputs(self) -> int:
+        """Numbers of an answer, M: the vocabulary, the classes, or the outputs."""
+        return int(self._info().n_outputs)
 
     @property
     def version(self) -> int:
@@ -290,15 +183,17 @@ class Model(Handle):
     # What it computes
 
     def forward(
-        self, tokens: Tokens, *, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
     ) -> NDArray[np.float32]:
-        """Logits of every position, each row read as a fresh stream.
+        """Outputs of the rows of a batch: logits, or numbers for task "regress".
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -307,7 +202,8 @@ class Model(Handle):
         Returns
         -------
         float32 array [B, T, V], or [T, V] for one row given as [T]
-            Not normalised: the softmax of row t predicts token t + 1.
+            Not normalised: the softmax of row t predicts token t + 1.  For the tasks "classify"
+            and "regress" one answer a row: [B, M], or [M].
 
         Raises
         ------
@@ -323,28 +219,33 @@ class Model(Handle):
         >>> model.forward([b"abc", b"abd"]).shape
         (2, 3, 256)
         """
-        array = tokens_array(tokens)
-        rows = rows_array(array)
-        result = np.empty((*rows.shape, self._shape.vocab), np.float32)
-        with Batch(rows) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs) as batch, Run(progress, cancel) as run:
+            array, result = batch.result(self._shape, self._shape.n_outputs)
             check(lib.nested_model_forward(
-                self._handle, batch.pointer, run.pointer, ctypes.byref(view(result))))
-        return result[0] if array.ndim == 1 else result
+                self._handle, batch.pointer, run.pointer, ctypes.byref(view(array))))
+        return result
 
     def evaluate(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> Evaluation:
         """Loss of a batch; each row is a fresh stream and the weights stay as they are.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -367,26 +268,33 @@ class Model(Handle):
         6.0
         """
         record = _library.nested_eval()
-        with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs, targets, labels, weights) as batch, Run(
+                progress, cancel) as run:
             check(lib.nested_model_evaluate(
                 self._handle, batch.pointer, run.pointer, ctypes.byref(record)))
-        return Evaluation(record.loss, record.perplexity, record.n_targets)
+        return Evaluation._of(record)
 
     def loss(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> float:
         """Mean loss in nats per target; `evaluate` says more.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
-            Token ids.
+        tokens : [B, T] integers, or [T], optional
+            Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
-
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -398,85 +306,67 @@ class Model(Handle):
             NaN when there are no targets.
         """
         return self.evaluate(
-            tokens, targets=targets, weights=weights, progress=progress, cancel=cancel).loss
+            tokens, inputs=inputs, targets=targets, labels=labels, weights=weights,
+            progress=progress, cancel=cancel).loss
 
-    # Files and sessions
+    def _batch(self, *arrays: Any) -> Batch:
+        return Batch(self._shape, *arrays)
 
-    def save(
-        self, path: PathLike, *, sync: bool = True, progress: ProgressCallback | None = None,
-        cancel: Cancel | None = None,
-    ) -> None:
-        """Writes a safetensors file, whole or not at all.
+    # Levels and sessions
+
+    def stack(
+        self, cms: CMSConfig | Mapping[str, Any] | None = None, pretrained: int = 0, seed: int = 0,
+        *, progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+    ) -> Model:
+        """Ad-hoc level stacking: a "hope-attention" whose level was this "transformer"'s ffn.
 
         Parameters
         ----------
-        path : path
-            Replaced in one step; a crash at any moment leaves the old file or the new one.
-        sync : bool, default True
-            False skips waiting for the disk.
+        cms : dict, optional
+            As the configuration's ``"cms"``; by default one level with a chunk of 64.
+        pretrained : int, default 0
+            The level that each block's feed-forward becomes.
+        seed : int, default 0
+            Of the levels beside it; modulo 2**64.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
             A flag by which another thread may stop the call.
 
-        Raises
-        ------
-        FileError
-            The system refused; ``errno`` says why.
-
-        Examples
-        --------
-        >>> model.save("model.safetensors")
-        >>> bool((nested.load("model.safetensors").parameters == model.parameters).all())
-        True
-        """
-        with Run(progress, cancel) as run:
-            check(lib.nested_model_save(
-                self._handle, os.fsencode(path), 0 if sync else _library.NESTED_SAVE_NO_SYNC,
-                run.pointer))
-
-    def to_bytes(self) -> bytes:
-        """The bytes that `save` would write.
-
-        Returns
-        -------
-        bytes
-            A safetensors file.
-        """
-        out = ctypes.c_void_p()
-        check(lib.nested_model_save_blob(self._handle, 0, ctypes.byref(out)))
-        return blob_bytes(out)
-
-    @classmethod
-    def from_bytes(cls, data: Buffer, *, context: Context | None = None) -> Model:
-        """Reads what `to_bytes` or `save` wrote.
-
-        Parameters
-        ----------
-        data : bytes
-            Or anything else that is contiguous bytes; copied.
-        context : Context, optional
-            Threads and memory; by default one context with all cores is shared.
-
         Returns
         -------
         Model
+            Its logits are this model's, bit for bit, until a session learns.
 
         Raises
         ------
-        FileError
-            The bytes are truncated, foreign or damaged.
+        UnsupportedError
+            The model is no "transformer".
+        ConfigError
+            `cms` is invalid.
+        ArgumentError
+            There is no level `pretrained`.
+
+        Notes
+        -----
+        "Nested Learning", arXiv 2512.24695, section 7.3.  Other levels start so that they add
+        nothing.
 
         Examples
         --------
-        >>> nested.Model.from_bytes(model.to_bytes()).fingerprint == model.fingerprint
+        >>> plain = nested.Model({"kind": "transformer", "vocab": 256, "d_model": 32, "n_layers": 2})
+        >>> stacked = plain.stack({"levels": [{"chunk": 16}, {"chunk": 64}]}, pretrained=1)
+        >>> bool((stacked.forward(b"to be") == plain.forward(b"to be")).all())
         True
+        >>> stacked.session(learn="on").read(text).updates
+        140
         """
-        context = context or default_context()
-        out, buffer = ctypes.c_void_p(), bytes_array(data)
-        check(lib.nested_model_load_bytes(
-            context._handle, pointer(buffer), buffer.size, 0, ctypes.byref(out)))
-        return cls._from(out, context)
+        text, out = to_json(cms, "cms") if cms is not None else b"", ctypes.c_void_p()
+        with Run(progress, cancel) as run:
+            check(lib.nested_model_stack(
+                self._handle, text or None, len(text), pretrained, seed & (2**64 - 1), run.pointer,
+                ctypes.byref(out)))
+            return self._from(out, self)
 
     def session(self, learn: LearnMode = "memory", seed: int = 0) -> Session:
         """Opens a stream on this model; see `Session`.
@@ -526,79 +416,6 @@ class Model(Handle):
     def _describe(self) -> str:
         info = self._info()
         return (f"{info.n_params:,} parameters, {info.n_layers} layers of width {info.d_model}, "
-                f"{info.n_levels} levels, vocabulary {info.vocab}")
-
-
-class Batch:
-    """A `nested_batch` and the arrays that it points into."""
-
-    def __init__(
-        self, rows: NDArray[np.int32], targets: Tokens | None = None,
-        weights: ArrayLike | None = None,
-    ) -> None:
-        record = _library.nested_batch(
-            n_seq=rows.shape[0], seq_len=rows.shape[1], tokens=pointer(rows))
-        self._keep: list[Any] = [rows, record]
-        if targets is not None:
-            record.targets = self._like(rows, rows_array(targets, "targets"), "targets")
-        if weights is not None:
-            array = np.ascontiguousarray(float_array(weights, "weights"), np.float32)
-            array = array[None, :] if array.ndim == 1 else array
-            record.weights = self._like(rows, array, "weights")
-        self.pointer = ctypes.byref(record)
-
-    def _like(self, rows: NDArray[np.int32], array: NDArray[Any], name: str) -> int | None:
-        if array.shape != rows.shape:
-            raise ArgumentError(
-                f"expected the shape of the tokens {list(rows.shape)}, got {list(array.shape)}",
-                code=_library.NESTED_E_SHAPE, place=name)
-        self._keep.append(array)
-        return pointer(array)
-
-    def __enter__(self) -> Batch:
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._keep.clear()
-
-
-def load(
-    path: PathLike, *, context: Context | None = None,
-    progress: ProgressCallback | None = None, cancel: Cancel | None = None,
-) -> Model:
-    """Reads a model that `Model.save` wrote.
-
-    Parameters
-    ----------
-    path : path
-        Of a safetensors file.
-    context : Context, optional
-        Threads and memory; by default one context with all cores is shared.
-    progress : callable, optional
-        Called with a `Progress` a few times a second; returning True stops the call.
-    cancel : Cancel, optional
-        A flag by which another thread may stop the call.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    NotFoundError
-        There is no such file.
-    FileError
-        The file is truncated, foreign or damaged.
-
-    Examples
-    --------
-    >>> nested.load("missing.safetensors")
-    Traceback (most recent call last):
-    nested.NotFoundError: ...
-    """
-    context = context or default_context()
-    out = ctypes.c_void_p()
-    with Run(progress, cancel) as run:
-        check(lib.nested_model_load(
-            context._handle, os.fsencode(path), 0, run.pointer, ctypes.byref(out)))
-        return Model._from(out, context)
+                f"{info.n_levels} levels, " + (
+                    f"vocabulary {info.vocab}" if info.vocab else f"{info.n_inputs} inputs") + (
+                    "" if info.task == _library.NESTED_TASK_LM else f", {info.n_outputs} outputs"))

@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _library
-from ._arrays import Tokens, float_array, pointer, rows_array, stream_array
+from ._arrays import Tokens, float_array, pointer, stream_array
 from ._config import blob_bytes, to_json
 from ._errors import ArgumentError, check
 from ._handle import Handle
 from ._library import lib
-from ._model import Batch, Evaluation, Model, PathLike
+from ._batch import Batch, Evaluation
+from ._model import Model
+from ._model_files import PathLike
 from ._options import TrainerOptions
 from ._run import Cancel, ProgressCallback, Run
 
@@ -130,22 +132,32 @@ class Trainer(Handle):
         return (f"{options['optimizer']}, lr {options['lr']:g}, "
                 f"schedule {options['schedule']['type']!r}, accumulate {options['accumulate']}")
 
+    def _batch(self, *arrays: Any) -> Batch:
+        return Batch(self._model._shape, *arrays)
+
     # Steps
 
     def step(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> Step:
         """Forward, backward, clip, update on one batch.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
+        tokens : [B, T] integers, or [T], optional
             Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -177,7 +189,8 @@ class Trainer(Handle):
         (True, 1, 22.0)
         """
         record = _library.nested_step()
-        with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs, targets, labels, weights) as batch, Run(
+                progress, cancel) as run:
             check(lib.nested_trainer_step(
                 self._handle, batch.pointer, run.pointer, ctypes.byref(record)))
         return _step(record)
@@ -233,19 +246,26 @@ class Trainer(Handle):
     # Steps in pieces
 
     def accumulate(
-        self, tokens: Tokens, *, targets: Tokens | None = None, weights: ArrayLike | None = None,
-        progress: ProgressCallback | None = None, cancel: Cancel | None = None,
+        self, tokens: Tokens | None = None, *, inputs: ArrayLike | None = None,
+        targets: Tokens | None = None, labels: ArrayLike | None = None,
+        weights: ArrayLike | None = None, progress: ProgressCallback | None = None,
+        cancel: Cancel | None = None,
     ) -> Evaluation:
         """Adds the gradient of one batch to what `apply` will use.
 
         Parameters
         ----------
-        tokens : [B, T] integers, or [T]
+        tokens : [B, T] integers, or [T], optional
             Token ids; each row is read as a fresh stream.
+        inputs : [B, N] or [B, T, N] floats, or [N], optional
+            Vectors, for models that read these instead of tokens.
         targets : [B, T] integers, optional
             By default the next token of the row; ``nested.IGNORE`` adds no loss.
-        weights : [B, T] floats, optional
-            Weight of the loss at each position, 0 or more; by default all are 1.
+        labels : [B] or [B, T] integers; task "regress": [B, M] or [B, T, M] floats, optional
+            For models whose task is "classify" or "regress": of each row, or of each position;
+            ``nested.IGNORE`` (NaN) is not known.
+        weights : shape of the targets, or of the labels without M, optional
+            Weight of the loss at each of them, 0 or more; by default all are 1.
         progress : callable, optional
             Called with a `Progress` a few times a second; returning True stops the call.
         cancel : Cancel, optional
@@ -264,10 +284,11 @@ class Trainer(Handle):
             `cancel` was raised or `progress` returned True; the gradient is as before.
         """
         record = _library.nested_eval()
-        with Batch(rows_array(tokens), targets, weights) as batch, Run(progress, cancel) as run:
+        with self._batch(tokens, inputs, targets, labels, weights) as batch, Run(
+                progress, cancel) as run:
             check(lib.nested_trainer_accumulate(
                 self._handle, batch.pointer, run.pointer, ctypes.byref(record)))
-        return Evaluation(record.loss, record.perplexity, record.n_targets)
+        return Evaluation._of(record)
 
     def apply(
         self, *, progress: ProgressCallback | None = None, cancel: Cancel | None = None,

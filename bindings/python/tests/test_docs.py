@@ -116,7 +116,11 @@ def test_a_poor_docstring_is_seen():
 
 
 def examples():
-    found = doctest.DocTestFinder().find(nested, "nested", module=False)
+    """Of the package, and of every public name, inherited members included."""
+    finder = doctest.DocTestFinder(recurse=False)
+    found = finder.find(nested, "nested")
+    for name, one in public():
+        found += finder.find(one, f"nested.{name}", module=False)
     return [test for test in found if test.examples]
 
 
@@ -143,4 +147,6 @@ def test_example(example, trained, tmp_path, monkeypatch):
 
 
 def test_there_are_examples():
-    assert len(examples()) >= 20
+    names = {test.name for test in examples()}
+    assert len(names) == len(examples()) >= 34
+    assert {"nested", "nested.Session.feed", "nested.Model.from_bytes", "nested.Session.teach"} <= names
