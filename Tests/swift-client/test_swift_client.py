@@ -105,7 +105,7 @@ def test_example(tree, examples, example):
     assert output.strip()
 
 
-def test_there_are_six_examples():
+def test_there_are_as_many_examples_as_in_c():
     assert [path.stem for path in EXAMPLES] == [path.stem for path in sorted((ROOT / "examples" / "c").glob("[0-9]*.c"))]
 
 

@@ -150,6 +150,14 @@ impl Batch {
         }
     }
 
+    /// The input vectors \[n_seq, seq_len, n_inputs\]; none for a batch of tokens.
+    pub fn inputs(&self) -> &[f32] {
+        match &self.input {
+            Input::Tokens(_) => &[],
+            Input::Vectors { values, .. } => values,
+        }
+    }
+
     fn positions(&self) -> usize {
         self.n_seq * self.seq_len
     }
