@@ -6,7 +6,7 @@ SCALARS = {
     "char": "c_char", "void": "c_void", "float": "f32", "double": "f64", "size_t": "usize", "int32_t": "i32",
     "uint32_t": "u32", "int64_t": "i64", "uint64_t": "u64",
 }
-UNSIGNED = re.compile("NESTED_SAVE_|NESTED_VERSION|NESTED_ABI")  # the others are int32_t where they are used
+UNSIGNED = re.compile("NESTED_(?:SAVE|LOAD)_|NESTED_VERSION|NESTED_ABI")  # the others are int32_t where they are used
 DEFAULT = """    /// All zero, which is the default of every field, and `struct_size` filled in.
     fn default() -> Self {
         // SAFETY: integers, floats and nullable pointers may be zero.

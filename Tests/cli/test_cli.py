@@ -141,6 +141,20 @@ def test_a_checkpoint_that_was_interrupted_is_finished_or_dropped(work, left, ex
     assert (work / "old.safetensors").read_bytes() == (work / "whole.safetensors").read_bytes()
 
 
+def test_train_takes_optimizers_schedules_and_groups(work):
+    schema = json.loads(cli("info", "--schema", cwd=work)[0])
+    names = schema["properties"]["cms"]["properties"]["levels"]["items"]["properties"]["optimizer"]["enum"]
+    assert f"(values: {', '.join(names)}" in re.sub(r"\s+", " ", cli("train", "--help", cwd=work)[0].decode())
+    options = ["fox.txt", "-o", "m3.safetensors", *SMALL, "--optimizer", "m3", "--slow-period", "2", "--slow-weight", "0.5",
+               "--schedule", "wsd", "--decay", "1", "--momentum", "0.8", "--group", "blocks.*.cms.*:lr=0.001,weight_decay=0"]
+    cli("train", *options, "--steps", "3", cwd=work)
+    cli("train", *options, "--steps", "4", "--resume", cwd=work)  # all of it is in the file
+    _, err = cli("train", *options, "--steps", "5", "--resume", "--slow-period", "3", cwd=work, status=64)
+    assert "period" in err
+    _, err = cli("train", *options[:-1], "cms:lr", "--steps", "2", "--force", cwd=work, status=64)
+    assert "--group" in err
+
+
 def test_training_goes_on_from_a_model(work):
     out, _ = cli("train", "fox.txt", "--from", "fox.safetensors", "-o", "fine.safetensors", *SMALL[2:], "--steps", "2",
                  "--every", "1", "--json", cwd=work)

@@ -183,6 +183,7 @@ typedef union {
     nested_error error;
     nested_sampling sampling;
     nested_batch batch;
+    nested_estimate estimate;
 } any_struct;
 
 static any_struct *structure(any_struct *s, size_t size)
@@ -555,10 +556,154 @@ static void session_call(uint32_t which)
     }
 }
 
+/* Vectors and labels for a model of so many inputs and outputs: of `floats` and `tokens`, within them whatever is claimed. */
+static const nested_batch *labelled(int64_t width, int64_t outputs)
+{
+    static any_struct rooms[DEPTH];
+    static nested_cview all_inputs[DEPTH], all_labels[DEPTH];
+    static int32_t all_ids[DEPTH][TOKENS];
+    nested_batch *b = &rooms[depth].batch;
+    nested_cview *inputs = &all_inputs[depth], *labels = &all_labels[depth];
+    int i, whole = byte() & 1;
+    memset(&rooms[depth], 0, sizeof rooms[depth]);
+    memset(inputs, 0, sizeof *inputs);
+    memset(labels, 0, sizeof *labels);
+    b->struct_size = sizeof *b;
+    b->n_seq = 1 + pick(3);
+    b->seq_len = 1 + pick(4);
+    if (width < 1 || width > 8) width = 1 + pick(8);
+    if (outputs < 1 || outputs > 8) outputs = 1;
+    for (i = 0; i < TOKENS; i++) all_ids[depth][i] = tokens[i] < 0 ? NESTED_IGNORE_TARGET : tokens[i];
+    *inputs = (nested_cview){.data = floats, .dtype = NESTED_F32, .ndim = 3, .shape = {b->n_seq, b->seq_len, width}};
+    *labels = (nested_cview){.data = all_ids[depth], .dtype = NESTED_I32, .ndim = whole ? 1 : 2, .shape = {b->n_seq, whole ? 0 : b->seq_len}};
+    b->inputs = inputs;
+    b->labels = labels;
+    if (byte() & 1) {
+        labels->data = floats + 7;
+        labels->dtype = NESTED_F32;
+        labels->shape[labels->ndim++] = outputs;
+    }
+    switch (pick(20)) {
+    case 0: all_ids[depth][0] = (int32_t)pick(40); break;
+    case 1: all_ids[depth][0] = (int32_t)word(); break;
+    case 2: inputs->dtype = NESTED_F64; break;
+    case 3: inputs->dtype = byte() & 1 ? NESTED_F16 : NESTED_BF16; break;
+    case 4: inputs->dtype = (int32_t)integer(); break;
+    case 5: labels->dtype = byte() & 1 ? NESTED_F16 : (int32_t)integer(); break;
+    case 6: inputs->ndim = (int32_t)integer(); break;
+    case 7: labels->ndim = pick(7); break;
+    case 8: b->labels = NULL; break;
+    case 9: b->inputs = NULL; break;
+    case 10: b->tokens = tokens; break;
+    case 11: b->weights = floats; break;
+    case 12: b->n_seq = integer(); break;
+    case 13: inputs->shape[pick(3)] = -1; break;
+    case 14: inputs->strides[0] = 3; break;
+    case 15: return NULL;
+    }
+    return b;
+}
+
+static const char *const vector_configurations[] = {
+    "{\"kind\":\"cms\",\"task\":\"classify\",\"inputs\":3,\"classes\":2,\"d_model\":4,\"n_layers\":1,"
+    "\"cms\":{\"levels\":[{\"chunk\":2,\"hidden\":4},{\"chunk\":4,\"hidden\":4,\"optimizer\":\"adamw\"}]}}",
+    "{\"kind\":\"cms\",\"task\":\"regress\",\"inputs\":2,\"outputs\":2,\"d_model\":4,\"n_layers\":1,"
+    "\"cms\":{\"levels\":[{\"chunk\":1,\"hidden\":4,\"lr\":1}]}}",
+    "{\"kind\":\"transformer\",\"vocab\":4,\"d_model\":4,\"n_layers\":1,\"head_dim\":4,\"d_ff\":4}",
+    "{\"kind\":\"cms\",\"task\":\"classify\",\"vocab\":4,\"classes\":2,\"d_model\":4,\"n_layers\":1}"};
+static const char *const level_texts[] = {
+    "", "{\"levels\":[{\"chunk\":2}]}", "{\"levels\":[{\"chunk\":2,\"hidden\":4},{\"chunk\":4}]}", "{\"x\":1}", "[", "{\"levels\":[]}"};
+static const char *const checkpoint_texts[] = {
+    "{\"architectures\":[\"LlamaForCausalLM\"],\"hidden_size\":4,\"num_hidden_layers\":1,\"num_attention_heads\":1,\"vocab_size\":4,"
+    "\"intermediate_size\":4}",
+    "{\"architectures\":[\"BertModel\"]}", "{", "{}", "[]", "{\"hidden_size\":1e300}"};
+
+static void vector_call(uint32_t which)
+{
+    any_struct any;
+    nested_model *model = handle(MODEL);
+    nested_session *session = handle(SESSION);
+    nested_model_info info;
+    nested_session_info stream;
+    NESTED_INIT(info);
+    NESTED_INIT(stream);
+    if (nested_model_get_info(model, &info) != NESTED_OK) info.n_inputs = info.n_outputs = 2;
+    if (nested_session_get_info(session, &stream) != NESTED_OK) stream.n_outputs = 2;
+    switch (which) {
+    case 0: {
+        const char *text = ONE_OF(vector_configurations);
+        MAKE(CONFIG, nested_config, nested_config_from_json(text, NESTED_NUL_TERMINATED, &made));
+        break;
+    }
+    case 1: {
+        nested_config *config = NULL;
+        if (answer(nested_config_from_json(ONE_OF(vector_configurations), NESTED_NUL_TERMINATED, &config)) < 0) break;
+        MAKE_MODEL(nested_model_create(handle(CONTEXT), config, word(), &made));
+        nested_config_release(config);
+        break;
+    }
+    case 2: case 3: {
+        const nested_batch *b = labelled(info.n_inputs, 1);
+        nested_cview inputs;
+        if (b == NULL || b->inputs == NULL) {
+            answer(nested_session_feed_vectors(session, NULL, run(), NULL, MAYBE(feed)));
+            break;
+        }
+        inputs = *b->inputs;
+        if (byte() < 240) inputs.ndim = 2, inputs.shape[1] = inputs.shape[2];
+        const nested_view *v = byte() < 60 ? view(byte() & 1 ? inputs.shape[0] : 0, stream.n_outputs) : NULL;
+        answer(nested_session_feed_vectors(session, &inputs, run(), v, MAYBE(feed)));
+        break;
+    }
+    case 4: case 5: answer(nested_session_teach(session, labelled(info.n_inputs, info.n_outputs), run(), MAYBE(eval))); break;
+    case 6: {
+        const nested_batch *b = labelled(info.n_inputs, 1);
+        answer(nested_session_predict(session, b, run(), b != NULL ? view(b->n_seq, stream.n_outputs) : NULL));
+        break;
+    }
+    case 7: answer(nested_trainer_step(handle(TRAINER), labelled(info.n_inputs, info.n_outputs), run(), MAYBE(step))); break;
+    case 8: {
+        const nested_batch *b = labelled(info.n_inputs, info.n_outputs);
+        if (byte() & 1) answer(nested_model_evaluate(model, b, run(), MAYBE(eval)));
+        else answer(nested_model_forward(model, b, run(), b != NULL ? view(b->n_seq, info.n_outputs) : NULL));
+        break;
+    }
+    case 9: {
+        int64_t rows = integer(), length = integer();
+        answer(nested_config_estimate(handle(CONFIG), rows, length, MAYBE(estimate)));
+        break;
+    }
+    case 10: {
+        const char *text = maybe(ONE_OF(level_texts));
+        int32_t level = (int32_t)integer();
+        size_t length = text == NULL ? 0 : byte() < 250 ? NESTED_NUL_TERMINATED : strlen(text) / 2;
+        MAKE_MODEL(nested_model_stack(model, text, length, byte() < 200 ? (int32_t)pick(2) : level, word(), run(), &made));
+        break;
+    }
+    case 11: {
+        char config[96];
+        snprintf(config, sizeof config, "%s/config.json", folder);
+        if (byte() & 1) {
+            FILE *f = fopen(config, "w");
+            HOLDS(f != NULL && fputs(ONE_OF(checkpoint_texts), f) >= 0 && fclose(f) == 0);
+        }
+        MAKE_MODEL(nested_model_import(handle(CONTEXT), byte() < 200 ? folder : file(), run(), &made));
+        unlink(config);
+        break;
+    }
+    default: MAKE_MODEL(nested_model_load(handle(CONTEXT), file(), NESTED_LOAD_MMAP, run(), &made));
+    }
+}
+
 static void step(void)
 {
     if (next >= end || calls++ > CALLS) return;
-    switch (pick(8)) {
+    uint32_t group = byte(); /* the first 224 as they were before there were vectors: the corpus goes on meaning what it did */
+    if (group >= 224) {
+        vector_call(pick(13));
+        return;
+    }
+    switch (group % 8) {
     case 0: library_call(pick(20)); break;
     case 1: config_call(pick(10)); break;
     case 2: case 3: model_call(pick(18)); break;

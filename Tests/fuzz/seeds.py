@@ -138,6 +138,19 @@ def seeds(library):
     yield "api_machine", "zeros", bytes(64)
     yield "api_machine", "count", bytes(range(256))
     yield "api_machine", "every", bytes(i * 37 % 251 for i in range(1024))
+    yield "api_machine", "labels", taught(0)
+    yield "api_machine", "numbers", taught(1)
+
+
+def taught(regress):
+    """The bytes by which api_machine.c makes a model that reads vectors, and a session of it that is taught, asked and fed."""
+    plain = [1, 2, 1, regress, 16]  # one label a row; 3 rows of 2; the last: no twist
+    model = [224, 1, 0, 0, regress, *bytes(9), 1]
+    session = [5, 0, 0, 0, 0, 0, 0, 0, 0, 2, *bytes(8), 1, 1]
+    teach = [224, 4, 1, 1, 0, 0, 0, *plain]
+    predict = [224, 6, 1, 1, *plain, 0, 0, 9, 0]
+    feed = [224, 2, 1, 1, *plain, 0, 255]
+    return bytes([0, *model, *session, *(teach * 3), *predict, *feed])
 
 
 def words(value):

@@ -192,17 +192,67 @@ static int32_t *ids(const char *key, size_t *count)
 
 typedef struct {
     nested_batch batch;
-    int32_t *tokens, *targets;
-    float *weights;
+    int32_t *tokens, *targets, *classes;
+    float *weights, *vectors, *values;
+    nested_cview inputs, labels;
 } batch;
 
-static batch make_batch(uint64_t number)
+/* Vectors around the centres of their classes, and what is to be predicted from them. */
+static void add_vectors(batch *b, json_t *spec, uint64_t state)
 {
-    batch b = {0};
+    int64_t width = json_integer_value(json_object_get(spec, "inputs"));
+    int64_t classes = json_integer_value(json_object_get(spec, "classes"));
+    int64_t first = json_integer_value(json_object_get(spec, "first"));
+    int64_t outputs = json_integer_value(json_object_get(spec, "outputs"));
+    int64_t rows = b->batch.n_seq, length = b->batch.seq_len;
+    int positions = json_is_true(json_object_get(spec, "positions"));
+    size_t count = (size_t)(positions ? rows * length : rows);
+    b->vectors = allocate((size_t)(rows * length * width), sizeof *b->vectors);
+    for (int64_t i = 0; i < rows * length; i++) {
+        int64_t class = first + (positions ? i : i / length) % classes;
+        for (int64_t j = 0; j < width; j++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            float noise = (float)((int64_t)((state >> 33) % 2049) - 1024) / 4096;
+            b->vectors[i * width + j] = (float)((class * 7 + j * 5 + class * j * 3) % 9 - 4) / 4 + noise;
+        }
+    }
+    b->inputs = (nested_cview){.data = b->vectors, .dtype = NESTED_F32, .ndim = 3, .shape = {rows, length, width}};
+    b->batch.inputs = &b->inputs;
+    b->labels = (nested_cview){.ndim = positions ? 2 : 1, .shape = {rows, positions ? length : 0}};
+    if (outputs > 0) {
+        b->values = allocate(count * (size_t)outputs, sizeof *b->values);
+        for (size_t i = 0; i < count; i++)
+            for (int64_t m = 0; m < outputs; m++) {
+                int64_t class = first + (int64_t)i % classes, at = (int64_t)i * outputs + m;
+                b->values[at] = at % 5 == 4 ? NAN : (float)((class * 5 + m * 3) % 7 - 3) / 2;
+            }
+        b->labels.data = b->values, b->labels.dtype = NESTED_F32;
+        b->labels.shape[b->labels.ndim++] = outputs;
+    } else {
+        b->classes = allocate(count, sizeof *b->classes);
+        for (size_t i = 0; i < count; i++) b->classes[i] = (int32_t)(first + (int64_t)i % classes);
+        b->labels.data = b->classes, b->labels.dtype = NESTED_I32;
+    }
+    b->batch.labels = &b->labels;
+    if (json_is_true(json_object_get(spec, "weights"))) {
+        b->batch.weights = b->weights = allocate(count, sizeof *b->weights);
+        for (size_t i = 0; i < count; i++) b->weights[i] = (float)(i % 4) * 0.25f;
+    }
+}
+
+/* In place, because it holds views that it points to. */
+static void make_batch(batch *out, uint64_t number)
+{
     json_t *spec = json_object_get(step, "batch");
-    NESTED_INIT(b.batch);
-    b.batch.n_seq = json_integer_value(json_object_get(spec, "rows"));
-    b.batch.seq_len = json_integer_value(json_object_get(spec, "length"));
+    memset(out, 0, sizeof *out);
+    NESTED_INIT(out->batch);
+    out->batch.n_seq = json_integer_value(json_object_get(spec, "rows"));
+    out->batch.seq_len = json_integer_value(json_object_get(spec, "length"));
+    if (json_object_get(spec, "inputs") != NULL) {
+        add_vectors(out, spec, (uint64_t)json_integer_value(json_object_get(spec, "seed")) + number);
+        return;
+    }
+    batch b = *out;
     size_t count = (size_t)(b.batch.n_seq * b.batch.seq_len);
     b.tokens = generate_tokens((uint64_t)json_integer_value(json_object_get(spec, "seed")) + number, count);
     b.batch.tokens = b.tokens;
@@ -215,10 +265,13 @@ static batch make_batch(uint64_t number)
         b.batch.weights = b.weights = allocate(count, sizeof *b.weights);
         for (size_t i = 0; i < count; i++) b.weights[i] = (float)(i % 4) * 0.25f;
     }
-    return b;
+    *out = b;
 }
 
-static void free_batch(batch *b) { free(b->tokens), free(b->targets), free(b->weights); }
+static void free_batch(batch *b)
+{
+    free(b->tokens), free(b->targets), free(b->weights), free(b->vectors), free(b->values), free(b->classes);
+}
 
 static int32_t count_down(void *user, const nested_progress *progress)
 {
@@ -300,28 +353,36 @@ static void do_scale(void)
     free(values);
 }
 
-static void print_eval(nested_status status, const nested_eval *eval)
+static void print_eval(nested_status status, const nested_eval *eval, int labelled)
 {
     if (failed(status)) return;
     line_float("loss", eval->loss);
     line_float("targets", eval->n_targets);
+    if (labelled) line_float("accuracy", eval->accuracy);
 }
 
 static void do_evaluate(void)
 {
-    batch b = make_batch(0);
+    batch b;
+    make_batch(&b, 0);
     nested_eval eval;
     NESTED_INIT(eval);
-    print_eval(nested_model_evaluate(MODEL, &b.batch, NULL, &eval), &eval);
+    print_eval(nested_model_evaluate(MODEL, &b.batch, NULL, &eval), &eval, b.vectors != NULL);
     free_batch(&b);
 }
 
 static void do_forward(void)
 {
-    batch b = make_batch(0);
-    size_t count = (size_t)(b.batch.n_seq * b.batch.seq_len * vocab);
+    batch b;
+    nested_model_info info;
+    make_batch(&b, 0);
+    NESTED_INIT(info);
+    if (failed(nested_model_get_info(MODEL, &info))) return;
+    int64_t rows = b.batch.n_seq, positions = b.vectors != NULL ? 1 : b.batch.seq_len;
+    size_t count = (size_t)(rows * positions * info.n_outputs);
     float *logits = allocate(count, sizeof *logits);
-    nested_view view = {.data = logits, .dtype = NESTED_F32, .ndim = 3, .shape = {b.batch.n_seq, b.batch.seq_len, vocab}};
+    nested_view view = {.data = logits, .dtype = NESTED_F32, .ndim = 3, .shape = {rows, positions, info.n_outputs}};
+    if (b.vectors != NULL) view.ndim = 2, view.shape[1] = info.n_outputs;
     if (!failed(nested_model_forward(MODEL, &b.batch, NULL, &view))) line_floats("logits", logits, count);
     free(logits);
     free_batch(&b);
@@ -340,7 +401,8 @@ static void do_train(void)
     for (int64_t k = 0; k < integer("steps"); k++) {
         char field[32];
         nested_step s;
-        batch b = make_batch((uint64_t)k);
+        batch b;
+        make_batch(&b, (uint64_t)k);
         NESTED_INIT(s);
         snprintf(field, sizeof field, "step.%lld", (long long)k);
         int bad = failed(nested_trainer_step(TRAINER, &b.batch, NULL, &s));
@@ -352,10 +414,11 @@ static void do_train(void)
 
 static void do_accumulate(void)
 {
-    batch b = make_batch(0);
+    batch b;
+    make_batch(&b, 0);
     nested_eval eval;
     NESTED_INIT(eval);
-    print_eval(nested_trainer_accumulate(TRAINER, &b.batch, NULL, &eval), &eval);
+    print_eval(nested_trainer_accumulate(TRAINER, &b.batch, NULL, &eval), &eval, 0);
     free_batch(&b);
 }
 
@@ -462,6 +525,55 @@ done:
     free(tokens);
 }
 
+static int64_t session_outputs(void)
+{
+    nested_session_info info;
+    NESTED_INIT(info);
+    return failed(nested_session_get_info(SESSION, &info)) ? 0 : info.n_outputs;
+}
+
+static void do_feed_vectors(void)
+{
+    batch b;
+    int64_t outputs = session_outputs();
+    make_batch(&b, 0);
+    int64_t width = b.inputs.shape[2], count = b.batch.n_seq, size = feed_size > 0 ? (int64_t)feed_size : count;
+    float *values = allocate((size_t)(count * outputs), sizeof *values);
+    for (int64_t at = 0; at < count; at += size) {
+        int64_t n = count - at < size ? count - at : size;
+        nested_cview inputs = {.data = b.vectors + at * width, .dtype = NESTED_F32, .ndim = 2, .shape = {n, width}};
+        nested_view view = {.data = values + at * outputs, .dtype = NESTED_F32, .ndim = 2, .shape = {n, outputs}};
+        if (failed(nested_session_feed_vectors(SESSION, &inputs, NULL, &view, NULL))) goto done;
+    }
+    line_floats("outputs", values, (size_t)(count * outputs));
+done:
+    free(values);
+    free_batch(&b);
+}
+
+static void do_teach(void)
+{
+    batch b;
+    nested_eval eval;
+    make_batch(&b, 0);
+    NESTED_INIT(eval);
+    print_eval(nested_session_teach(SESSION, &b.batch, NULL, &eval), &eval, 1);
+    free_batch(&b);
+}
+
+static void do_predict(void)
+{
+    batch b;
+    int64_t outputs = session_outputs();
+    make_batch(&b, 0);
+    size_t count = (size_t)(b.batch.n_seq * outputs);
+    float *answers = allocate(count, sizeof *answers);
+    nested_view view = {.data = answers, .dtype = NESTED_F32, .ndim = 2, .shape = {b.batch.n_seq, outputs}};
+    if (!failed(nested_session_predict(SESSION, &b.batch, NULL, &view))) line_floats("answers", answers, count);
+    free(answers);
+    free_batch(&b);
+}
+
 static void do_read(void)
 {
     nested_feed fed;
@@ -488,8 +600,9 @@ static void do_info(void)
 static void do_output(void)
 {
     size_t count;
-    float *logits = allocate((size_t)vocab, sizeof *logits);
-    if (!failed(nested_session_output(SESSION, logits, (size_t)vocab, &count))) line_floats("logits", logits, count);
+    size_t size = (size_t)session_outputs();
+    float *logits = allocate(size, sizeof *logits);
+    if (!failed(nested_session_output(SESSION, logits, size, &count))) line_floats("logits", logits, count);
     free(logits);
 }
 
@@ -722,6 +835,7 @@ static const struct {
     STEP(feed), STEP(read), STEP(info), STEP(output), STEP(score), STEP(generate), STEP(feed_many), STEP(levels),
     STEP(control), STEP(flush), STEP(forget), STEP(snapshot), STEP(delta), STEP(reread), STEP(restore), STEP(fork),
     STEP(reset), STEP(save), STEP(load_model), STEP(load_trainer), STEP(load_session), STEP(consolidate), STEP(release),
+    STEP(feed_vectors), STEP(teach), STEP(predict),
 };
 
 static void run_step(void)

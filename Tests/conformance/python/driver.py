@@ -90,8 +90,32 @@ class Driver:
         spec = step["tokens"]
         return self.generated(**spec) if isinstance(spec, dict) else np.array(spec, np.int32)
 
+    def vectors(self, spec, number):
+        """Vectors around the centres of their classes, and what is to be predicted from them."""
+        rows, length, width = spec["rows"], spec["length"], spec["inputs"]
+        shape = (rows, length) if spec.get("positions") else (rows,)
+        classes = spec.get("first", 0) + np.arange(np.prod(shape)) % spec["classes"]
+        each, j = np.repeat(classes, rows * length // classes.size)[:, None], np.arange(width)
+        state, noise = spec["seed"] + number, np.empty(each.size * width)
+        for i in range(noise.size):
+            state = (state * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
+            noise[i] = ((state >> 33) % 2049 - 1024) / 4096
+        inputs = ((each * 7 + j * 5 + each * j * 3) % 9 - 4) / 4 + noise.reshape(each.size, width)
+        result = {"inputs": inputs.astype(np.float32).reshape(rows, length, width)}
+        if outputs := spec.get("outputs"):
+            values = ((classes[:, None] * 5 + np.arange(outputs) * 3) % 7 - 3) / 2
+            values.flat[4::5] = np.nan
+            result["labels"] = values.astype(np.float32).reshape(*shape, outputs)
+        else:
+            result["labels"] = classes.astype(np.int32).reshape(shape)
+        if spec.get("weights"):
+            result["weights"] = (np.arange(classes.size) % 4 * 0.25).astype(np.float32).reshape(shape)
+        return result
+
     def batch(self, step, number=0):
         spec = step["batch"]
+        if "inputs" in spec:
+            return self.vectors(spec, number)
         shape = spec["rows"], spec["length"]
         tokens = self.generated(spec["seed"] + number, shape[0] * shape[1])
         index = np.arange(tokens.size)
@@ -132,9 +156,15 @@ class Driver:
         result = result or self.of(step).evaluate(**self.batch(step))
         self.line("loss", result.loss)
         self.line("targets", result.targets)
+        if "inputs" in step["batch"] and step["step"] != "accumulate":
+            self.line("accuracy", result.accuracy)
 
     def do_forward(self, step):
-        self.line("logits", *floats(self.of(step).forward(**self.batch(step))))
+        self.line("logits", *floats(self.of(step).forward(**self.inputs(step))))
+
+    def inputs(self, step):
+        """A batch without what is to be predicted."""
+        return {key: value for key, value in self.batch(step).items() if key in ("tokens", "inputs")}
 
     def do_trainer(self, step):
         return nested.Trainer(self.of(step), **step["options"])
@@ -183,6 +213,18 @@ class Driver:
         size = self.feed_size or tokens.size
         pieces = [self.of(step).feed(tokens[at:at + size]) for at in range(0, tokens.size, size)]
         self.line("logits", *floats(np.concatenate(pieces)))
+
+    def do_feed_vectors(self, step):
+        inputs = self.batch(step)["inputs"][:, 0]
+        size = self.feed_size or len(inputs)
+        pieces = [self.of(step).feed(inputs=inputs[at:at + size]) for at in range(0, len(inputs), size)]
+        self.line("outputs", *floats(np.concatenate(pieces)))
+
+    def do_teach(self, step):
+        self.do_evaluate(step, self.of(step).teach(**self.batch(step)))
+
+    def do_predict(self, step):
+        self.line("answers", *floats(self.of(step).predict(**self.inputs(step))))
 
     def do_read(self, step):
         fed = self.of(step).read(self.tokens(step), **self.countdown(step))

@@ -169,6 +169,37 @@ fn generated(vocab: u64, seed: u64, count: usize) -> Vec<i32> {
         .collect()
 }
 
+/// Vectors around the centres of their classes, and what is to be predicted from them.
+fn vectors(given: &Arguments<'_>, rows: usize, length: usize, k: u64) -> Done<Batch> {
+    let (width, outputs, positions) = (given.count("inputs"), given.count("outputs"), given.flag("positions"));
+    let class = |i: usize| given.count("first") + i % given.count("classes");
+    let mut state = (given.number("seed") as u64).wrapping_add(k);
+    let mut inputs = Vec::new();
+    for i in 0..rows * length {
+        let class = class(if positions { i } else { i / length });
+        for j in 0..width {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            let noise = (((state >> 33) % 2049) as f32 - 1024.0) / 4096.0;
+            inputs.push((((class * 7 + j * 5 + class * j * 3) % 9) as f32 - 4.0) / 4.0 + noise);
+        }
+    }
+    let batch = Batch::vectors(inputs, rows, length)?;
+    let count = if positions { rows * length } else { rows };
+    let batch = if outputs > 0 {
+        let value = |at: usize| match at % 5 {
+            4 => f32::NAN,
+            _ => (((class(at / outputs) * 5 + at % outputs * 3) % 7) as f32 - 3.0) / 2.0,
+        };
+        batch.values((0..count * outputs).map(value).collect::<Vec<_>>(), outputs)?
+    } else {
+        batch.labels((0..count).map(|i| class(i) as i32).collect::<Vec<_>>())?
+    };
+    if given.flag("weights") {
+        return Ok(batch.weights((0..count).map(|i| (i % 4) as f32 * 0.25).collect::<Vec<_>>())?);
+    }
+    Ok(batch)
+}
+
 fn mode(name: &str) -> Learn {
     match name {
         "on" => Learn::On,
@@ -223,6 +254,9 @@ impl Driver {
     fn batch(&self, a: &Arguments<'_>, k: u64) -> Done<Batch> {
         let given = Arguments(a.0.get("batch").ok_or("batch is missing".to_owned())?);
         let (rows, length) = (given.count("rows"), given.count("length"));
+        if given.has("inputs") {
+            return vectors(&given, rows, length, k);
+        }
         let tokens = generated(self.vocab, given.number("seed") as u64 + k, rows * length);
         let mut batch = Batch::new(&tokens, rows)?;
         if given.flag("targets") {
@@ -292,11 +326,16 @@ impl Driver {
                 let eval = self.model(a.word("of")?)?.evaluate(&batch)?;
                 out.line("loss", &[bits(eval.loss)]);
                 out.line("targets", &[bits(eval.targets)]);
+                if batch.n_inputs() > 0 {
+                    out.line("accuracy", &[bits(eval.accuracy)]);
+                }
                 None
             }
             "forward" => {
                 let batch = self.batch(a, 0)?;
-                out.floats("logits", &self.model(a.word("of")?)?.forward(&batch)?);
+                let model = self.model(a.word("of")?)?;
+                let rows = batch.n_inputs() > 0;
+                out.floats("logits", &if rows { model.forward_rows(&batch)? } else { model.forward(&batch)? });
                 None
             }
             "trainer" => Some(Object::Trainer(Trainer::new(self.model(a.word("of")?)?, a.object("options")?)?)),
@@ -405,6 +444,7 @@ impl Driver {
     /// The steps on a session.
     fn stream(&mut self, step: &str, a: &Arguments<'_>, out: &mut Lines) -> Done<()> {
         let (tokens, feed) = (self.tokens(a), self.feed);
+        let batch = if a.has("batch") { Some(self.batch(a, 0)?) } else { None };
         let snapshot = if step == "restore" { Some(self.snapshot(a.word("snapshot")?)?.clone()) } else { None };
         let session = self.session(a.word("of")?)?;
         match step {
@@ -417,6 +457,25 @@ impl Driver {
                     logits.extend(session.feed_logits(piece)?);
                 }
                 out.floats("logits", &logits);
+            }
+            "feed_vectors" => {
+                let given = Arguments(a.0.get("batch").ok_or("batch is missing".to_owned())?);
+                let width = given.count("inputs");
+                let inputs = batch.as_ref().ok_or("batch is missing".to_owned())?.inputs().to_vec();
+                let mut outputs = Vec::new();
+                for piece in inputs.chunks(width * feed.unwrap_or(inputs.len())) {
+                    outputs.extend(session.feed_vectors_outputs(piece)?);
+                }
+                out.floats("outputs", &outputs);
+            }
+            "teach" => {
+                let eval = session.teach(&batch.ok_or("batch is missing".to_owned())?)?;
+                out.line("loss", &[bits(eval.loss)]);
+                out.line("targets", &[bits(eval.targets)]);
+                out.line("accuracy", &[bits(eval.accuracy)]);
+            }
+            "predict" => {
+                out.floats("answers", &session.predict(&batch.ok_or("batch is missing".to_owned())?)?);
             }
             "read" => {
                 let fed = session.feed_with(&tokens, &mut stopping_at(a.count("cancel_at")))?;

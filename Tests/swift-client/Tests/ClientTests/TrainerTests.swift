@@ -2,6 +2,23 @@ import Foundation
 import Nested
 import Testing
 
+/// By the library's names and in its order.
+private let optimizers: [(String, Trainer.Options.Optimizer)] = [
+  ("sgd", .sgd), ("momentum", .momentum()), ("nesterov", .nesterov()), ("adagrad", .adagrad()),
+  ("adam", .adam()), ("adamw", .adamW()), ("muon", .muon()), ("dgd", .dgd),
+  ("delta-momentum", .deltaMomentum()), ("dmgd", .dmgd()),
+  ("preconditioned-momentum", .preconditionedMomentum()), ("m3", .m3()),
+  ("m3-literal", .m3Literal()),
+]
+private let schedules: [(String, Trainer.Options.Schedule)] = [
+  ("constant", .constant), ("warmup", .warmup()), ("cosine", .cosine()),
+  ("wsd", .warmupStableDecay()),
+]
+
+private func object(_ text: String) throws -> [String: Any] {
+  try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+}
+
 @Suite struct TrainerTests {
   let batch: Batch
 
@@ -30,29 +47,57 @@ import Testing
       return try #require(JSONSerialization.jsonObject(with: Data(text.utf8)) as? NSDictionary)
     }
     #expect(try options(Trainer.Options().json) == options([:]))
-    for (typed, name) in [
-      (.adamW(), "adamw"), (.momentum(), "momentum"), (.sgd, "sgd"),
-    ] as [(Trainer.Options.Optimizer, JSON)] {
-      #expect(try options(Trainer.Options(optimizer: typed).json) == options(["optimizer": name]))
-    }
-    for (typed, name) in [
-      (.constant, "constant"), (.warmup(), "warmup"), (.cosine(), "cosine"),
-    ] as [(Trainer.Options.Schedule, JSON)] {
+    for (name, typed) in optimizers {
       #expect(
-        try options(Trainer.Options(schedule: typed).json) == options(["schedule": ["type": name]]))
+        try options(Trainer.Options(optimizer: typed).json) == options(["optimizer": .string(name)])
+      )
     }
-    // and no key of the schema is out of reach
-    let schema = try #require(
-      JSONSerialization.jsonObject(with: Data(Library.trainerSchema.utf8)) as? [String: Any])
-    let known = Set(try #require(schema["properties"] as? [String: Any]).keys)
-    let written = [Trainer.Options.Optimizer.adamW(), .momentum(), .sgd].flatMap {
-      guard case .object(let members) = Trainer.Options(optimizer: $0).json else {
-        return [String]()
-      }
-      return members.map(\.key)
+    for (name, typed) in schedules {
+      #expect(
+        try options(Trainer.Options(schedule: typed).json)
+          == options(["schedule": ["type": .string(name)]]))
     }
-    // "slow" belongs to m3, which, like the other deep optimizers, is reached by Trainer(_:options: JSON).
-    #expect(Set(written) == known.subtracting(["slow"]))
+  }
+
+  /// Neither a name nor a key of the schema is out of reach.
+  @Test func theTypedOptionsAreTheSchemas() throws {
+    let schema = try object(Library.trainerSchema)
+    let known = try #require(schema["properties"] as? [String: [String: Any]])
+    #expect(known["optimizer"]?["enum"] as? [String] == optimizers.map(\.0))
+    let schedule = try #require(known["schedule"]?["properties"] as? [String: [String: Any]])
+    #expect(schedule["type"]?["enum"] as? [String] == schedules.map(\.0))
+
+    let written = try optimizers.map { try object(Trainer.Options(optimizer: $1).json.description) }
+    #expect(Set(written.flatMap(\.keys)) == Set(known.keys))
+    let slow = try #require(written.lazy.compactMap { $0["slow"] as? [String: Any] }.first)
+    #expect(Set(slow.keys) == Set((known["slow"]?["properties"] as? [String: Any] ?? [:]).keys))
+    let scheduled = try schedules.flatMap { _, typed in
+      let options = try object(Trainer.Options(schedule: typed).json.description)
+      return Array((options["schedule"] as? [String: Any] ?? [:]).keys)
+    }
+    #expect(Set(scheduled) == Set(schedule.keys))
+    let group = Trainer.Options.Group(
+      "*", learningRate: 1, weightDecay: 1, betas: .init(0.8, 0.9), epsilon: 1, momentum: 0.5)
+    let grouped = try object(Trainer.Options(groups: [group]).json.description)["groups"]
+    let items = try #require(known["groups"]?["items"] as? [String: Any])
+    #expect(
+      Set(try #require(grouped as? [[String: Any]])[0].keys)
+        == Set(try #require(items["properties"] as? [String: Any]).keys))
+    let trainer = try Trainer(makeModel(), options: Trainer.Options(groups: [group]))
+    #expect(try object(trainer.options)["groups"] as? NSArray == grouped as? NSArray)
+  }
+
+  /// Each of them teaches.
+  @Test(arguments: optimizers) func anOptimizerTeaches(
+    _ name: String, _ optimizer: Trainer.Options.Optimizer
+  ) throws {
+    let model = try makeModel()
+    let rate = ["sgd", "dgd"].contains(name) ? 0.3 : name == "m3-literal" ? 1e-5 : 0.01
+    let trainer = try Trainer(
+      model, options: .init(optimizer: optimizer, learningRate: rate, schedule: .constant))
+    let before = try trainer.step(batch).loss
+    for _ in 0..<12 { try trainer.step(batch) }
+    #expect(try model.evaluate(batch).loss < before - 0.02, "\(name)")
   }
 
   @Test func optionsAreChecked() throws {

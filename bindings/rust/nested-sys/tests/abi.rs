@@ -63,8 +63,8 @@ fn a_wrong_declaration_does_not_compile() {
         ("pub position: i64", "pub position: i32"),
         ("pub seed: u64,\n    /// memory", "/// memory"),
         (
-            "    pub loss: f64,\n    /// exp(loss)\n    pub perplexity: f64,",
-            "    pub perplexity: f64,\n    pub loss: f64,",
+            "    pub accuracy: f64,\n    /// targets that counted, by their weights\n    pub n_targets: f64,",
+            "    pub n_targets: f64,\n    pub accuracy: f64,",
         ),
     ] {
         assert!(bindings.contains(what), "{what}");

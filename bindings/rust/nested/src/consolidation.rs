@@ -6,7 +6,7 @@ use crate::{Model, Run, Session};
 /// How [`Model::consolidate`] merges.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Consolidation {
-    /// CMS levels to take; empty (default) is all.
+    /// CMS levels to take, n_levels = the head of the tasks "classify" and "regress"; empty (default) is all.
     pub levels: Vec<usize>,
     /// Fraction of what was learnt that moves into the model, more than 0. Default: 1.
     pub strength: f64,

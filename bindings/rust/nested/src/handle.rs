@@ -143,6 +143,21 @@ pub(crate) fn view(values: &mut [f32], shape: &[usize]) -> sys::nested_view {
     view
 }
 
+/// A dense view to be read from; at most NESTED_MAX_DIMS dimensions.
+pub(crate) fn cview<T>(data: *const T, dtype: i32, shape: &[usize]) -> sys::nested_cview {
+    let mut view = sys::nested_cview {
+        data: data.cast(),
+        dtype,
+        ndim: shape.len() as i32,
+        shape: [0; sys::NESTED_MAX_DIMS],
+        strides: [0; sys::NESTED_MAX_DIMS],
+    };
+    for (to, &extent) in view.shape.iter_mut().zip(shape) {
+        *to = integer(extent);
+    }
+    view
+}
+
 pub(crate) fn c_text(text: &str, place: &str) -> Result<CString> {
     c_bytes(text.as_ref(), place)
 }

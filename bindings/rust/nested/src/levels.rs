@@ -104,13 +104,18 @@ impl Session {
         })
     }
 
-    /// All levels, layer by layer, the fastest first.
+    /// All levels, layer by layer, the fastest first; the head of the tasks "classify" and "regress" is last.
     ///
     /// # Errors
     /// [`Status::Forked`].
     pub fn levels(&self) -> Result<Vec<Level>> {
-        let (layers, levels) = self.model().levels();
-        (0..layers * levels).map(|i| self.level(i / levels, i % levels)).collect()
+        let mut all = Vec::new();
+        for (layer, levels) in self.model().levels() {
+            for level in 0..levels {
+                all.push(self.level(layer, level)?);
+            }
+        }
+        Ok(all)
     }
 
     /// Freezes or thaws levels, or scales their learning rate.

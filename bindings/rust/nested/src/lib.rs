@@ -51,8 +51,10 @@ mod config;
 mod consolidation;
 mod context;
 mod error;
+mod estimate;
 mod generation;
 mod handle;
+mod import;
 mod levels;
 mod library;
 mod model;
@@ -62,6 +64,9 @@ mod snapshot;
 mod tensors;
 mod tokens;
 mod trainer;
+mod vectors;
+
+pub mod kinds;
 
 /// The programs in the READMEs run as well.
 #[cfg(doctest)]
@@ -74,10 +79,11 @@ pub use config::{config_schema, Config};
 pub use consolidation::Consolidation;
 pub use context::{Context, ContextBuilder, LogLevel, LogRecord, MemoryStats};
 pub use error::{Error, Result, Status};
+pub use estimate::Estimate;
 pub use generation::{Finish, Generated, Sampling, TokenEvent};
 pub use levels::{Level, LevelControl, Levels};
 pub use library::{abi, abi_info, build_info, has_feature, live_handles, version, version_string, HandleKind};
-pub use model::{Model, ModelInfo, SaveOptions};
+pub use model::{Model, ModelInfo, SaveOptions, Task};
 pub use run::{Cancel, Progress, Run};
 pub use session::{feed_many, feed_many_with, Feed, Learn, Score, Session, SessionInfo, SessionOptions};
 pub use snapshot::Snapshot;

@@ -38,12 +38,18 @@ struct Shared {
 pub struct ModelInfo {
     /// Blocks.
     pub n_layers: usize,
-    /// CMS levels of a layer.
+    /// CMS levels of a layer, or 0.
     pub n_levels: usize,
-    /// Token ids are 0..vocab.
+    /// What it is for.
+    pub task: Task,
+    /// Token ids are 0..vocab; 0 = it reads vectors.
     pub vocab: usize,
     /// Width.
     pub d_model: usize,
+    /// Numbers in an input vector, or 0.
+    pub n_inputs: usize,
+    /// Numbers in an answer: vocab, classes or outputs.
+    pub n_outputs: usize,
     /// Named tensors.
     pub n_tensors: usize,
     /// Parameters.
@@ -54,6 +60,18 @@ pub struct ModelInfo {
     pub version: u64,
     /// Hash of the canonical configuration: equal for models whose states can be exchanged.
     pub fingerprint: u64,
+}
+
+/// What a model is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Task {
+    /// "lm": the next token.
+    Lm,
+    /// "classify": a class for a row or a position.
+    Classify,
+    /// "regress": numbers for a row or a position.
+    Regress,
 }
 
 /// How something is written to a file.
@@ -106,6 +124,22 @@ impl Model {
         Model::create(context, |out| unsafe { sys::nested_model_load(context.raw(), path.as_ptr(), 0, &run, out) })
     }
 
+    /// [`load`](Model::load) that maps the file instead of copying it: weights are read when they are used, and processes
+    /// share the memory. Nothing is checked but the header. A change of the weights copies them first.
+    ///
+    /// The file must stay as it is while the model lives, or what it computes means nothing; a file that is cut short
+    /// ends the process. That is for the caller to see to, as with every mapped file.
+    ///
+    /// # Errors
+    /// As [`load`](Model::load); [`Status::Unsupported`] for files that are not float32 in this library's layout.
+    pub fn load_mapped(context: &Context, path: impl AsRef<Path>) -> Result<Self> {
+        let path = c_path(path.as_ref())?;
+        // SAFETY: live handle, a path that ends with a NUL.
+        Model::create(context, |out| unsafe {
+            sys::nested_model_load(context.raw(), path.as_ptr(), sys::NESTED_LOAD_MMAP, std::ptr::null(), out)
+        })
+    }
+
     /// Reads what [`to_bytes`](Model::to_bytes) gave, or the bytes of a file.
     ///
     /// # Errors
@@ -149,9 +183,19 @@ impl Model {
         read_info(&self.0.handle)
     }
 
-    /// Token ids are 0..vocab.
+    /// Token ids are 0..vocab; 0 = it reads vectors.
     pub fn vocab(&self) -> usize {
         self.0.info.vocab
+    }
+
+    /// Numbers in an input vector, or 0.
+    pub fn n_inputs(&self) -> usize {
+        self.0.info.n_inputs
+    }
+
+    /// Numbers in an answer: vocab, classes or outputs.
+    pub fn n_outputs(&self) -> usize {
+        self.0.info.n_outputs
     }
 
     /// Number of parameters.
@@ -159,9 +203,11 @@ impl Model {
         self.0.info.n_params
     }
 
-    /// Layers, and CMS levels of each.
-    pub(crate) fn levels(&self) -> (usize, usize) {
-        (self.0.info.n_layers, self.0.info.n_levels)
+    /// How many CMS levels each layer has; the head of the tasks "classify" and "regress" is one more layer, with one level.
+    pub(crate) fn levels(&self) -> impl Iterator<Item = (usize, usize)> {
+        let info = self.0.info;
+        let head = (info.task != Task::Lm).then_some((info.n_layers, 1));
+        (0..info.n_layers).map(move |layer| (layer, info.n_levels)).chain(head)
     }
 
     /// A copy of its configuration.
@@ -212,13 +258,14 @@ impl Model {
     /// # Errors
     /// As [`evaluate`](Model::evaluate); [`Status::Cancelled`].
     pub fn evaluate_with(&self, batch: &Batch, run: &mut Run<'_>) -> Result<Evaluation> {
-        let (batch, run, mut out) = (batch.raw(), run.raw(), sys::nested_eval::default());
+        let (run, mut out) = (run.raw(), sys::nested_eval::default());
         // SAFETY: live handle, sized structs; batch and run live as long as the call.
-        check(unsafe { sys::nested_model_evaluate(self.raw(), &batch, &run, &mut out) })?;
+        check(batch.lend(|batch| unsafe { sys::nested_model_evaluate(self.raw(), batch, &run, &mut out) }))?;
         Ok(out.into())
     }
 
-    /// Logits \[n_seq, seq_len, vocab\] of every position of a batch, whose targets are not looked at.
+    /// Outputs \[n_seq, seq_len, n_outputs\] of every position of a batch, whose targets are not looked at: logits, or the
+    /// numbers of the task "regress".
     ///
     /// # Errors
     /// As [`evaluate`](Model::evaluate).
@@ -231,12 +278,31 @@ impl Model {
     /// # Errors
     /// As [`forward`](Model::forward); [`Status::Cancelled`].
     pub fn forward_with(&self, batch: &Batch, run: &mut Run<'_>) -> Result<Vec<f32>> {
-        let shape = [batch.n_seq(), batch.seq_len(), self.vocab()];
-        let mut logits = zeros(&shape)?;
-        let (batch, run, dst) = (batch.raw(), run.raw(), view(&mut logits, &shape));
+        self.outputs(batch, &[batch.n_seq(), batch.seq_len(), self.n_outputs()], run)
+    }
+
+    /// Outputs \[n_seq, n_outputs\] of the tasks "classify" and "regress", one answer for each row of a batch.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Model::evaluate); [`Status::Shape`] for other tasks.
+    pub fn forward_rows(&self, batch: &Batch) -> Result<Vec<f32>> {
+        self.forward_rows_with(batch, &mut Run::new())
+    }
+
+    /// [`forward_rows`](Model::forward_rows) with a companion.
+    ///
+    /// # Errors
+    /// As [`forward_rows`](Model::forward_rows); [`Status::Cancelled`].
+    pub fn forward_rows_with(&self, batch: &Batch, run: &mut Run<'_>) -> Result<Vec<f32>> {
+        self.outputs(batch, &[batch.n_seq(), self.n_outputs()], run)
+    }
+
+    fn outputs(&self, batch: &Batch, shape: &[usize], run: &mut Run<'_>) -> Result<Vec<f32>> {
+        let mut outputs = zeros(shape)?;
+        let (run, dst) = (run.raw(), view(&mut outputs, shape));
         // SAFETY: as in evaluate_with, and the view has room for its shape.
-        check(unsafe { sys::nested_model_forward(self.raw(), &batch, &run, &dst) })?;
-        Ok(logits)
+        check(batch.lend(|batch| unsafe { sys::nested_model_forward(self.raw(), batch, &run, &dst) }))?;
+        Ok(outputs)
     }
 
     /// Writes a safetensors file, whole or not at all: a crash leaves the old file or the new one.
@@ -276,8 +342,15 @@ fn read_info(handle: &Handle<sys::nested_model>) -> Result<ModelInfo> {
     Ok(ModelInfo {
         n_layers: size(count(r.n_layers.into()))?,
         n_levels: size(count(r.n_levels.into()))?,
+        task: match r.task {
+            sys::NESTED_TASK_CLASSIFY => Task::Classify,
+            sys::NESTED_TASK_REGRESS => Task::Regress,
+            _ => Task::Lm,
+        },
         vocab: size(count(r.vocab))?,
         d_model: size(count(r.d_model))?,
+        n_inputs: size(count(r.n_inputs))?,
+        n_outputs: size(count(r.n_outputs))?,
         n_tensors: size(r.n_tensors)?,
         n_params: size(r.n_params)?,
         weight_bytes: r.weight_bytes,

@@ -83,6 +83,8 @@ pub struct SessionInfo {
     pub skipped: u64,
     /// Of the model now, see [`ModelInfo::version`](crate::ModelInfo::version).
     pub model_version: u64,
+    /// Numbers in an answer, as the model's; of the task "classify" it grows with the labels.
+    pub n_outputs: usize,
 }
 
 /// What reading some tokens came to.
@@ -178,6 +180,7 @@ impl Session {
             updates: r.n_updates,
             skipped: r.n_skipped,
             model_version: r.model_version,
+            n_outputs: count(r.n_outputs) as usize,
         })
     }
 
@@ -217,7 +220,7 @@ impl Session {
         self.read(&tokens.tokens(), run, std::ptr::null())
     }
 
-    /// Reads tokens and returns the logits \[n, vocab\] after each.
+    /// Reads tokens and returns the outputs \[n, n_outputs\] after each: logits.
     ///
     /// # Errors
     /// As [`feed`](Session::feed).
@@ -231,7 +234,7 @@ impl Session {
     /// As [`feed_with`](Session::feed_with).
     pub fn feed_logits_with<T: Tokens + ?Sized>(&mut self, tokens: &T, run: &mut Run<'_>) -> Result<Vec<f32>> {
         let tokens = tokens.tokens();
-        let shape = [tokens.len(), self.model.vocab()];
+        let shape = [tokens.len(), self.n_outputs()?];
         let mut logits = zeros(&shape)?;
         self.read(&tokens, run, &view(&mut logits, &shape))?;
         Ok(logits)
@@ -248,12 +251,12 @@ impl Session {
         Ok(Feed { consumed: count(r.n_consumed), loss: r.loss, updates: r.n_updates })
     }
 
-    /// Logits \[vocab\] after the last token.
+    /// Outputs \[n_outputs\] after the last token or vector: logits, or the numbers of the task "regress".
     ///
     /// # Errors
     /// [`Status::State`] before the first token.
     pub fn output(&self) -> Result<Vec<f32>> {
-        let (mut logits, mut size) = (zeros(&[self.model.vocab()])?, 0);
+        let (mut logits, mut size) = (zeros(&[self.n_outputs()?])?, 0);
         // SAFETY: live handle, an array of as many elements as it says, `size` is valid for the call.
         check(unsafe { sys::nested_session_output(self.handle.get(), logits.as_mut_ptr(), logits.len(), &mut size) })?;
         Ok(logits)

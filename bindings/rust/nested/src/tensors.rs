@@ -3,7 +3,7 @@ use std::fmt;
 use nested_sys as sys;
 
 use crate::error::{check, Error, Result, Status};
-use crate::handle::{c_text, count, view, zeros};
+use crate::handle::{c_text, count, cview, view, zeros};
 use crate::Model;
 
 /// The named tensors of a model: `get` copies out, `set` copies in.
@@ -104,15 +104,7 @@ impl Tensors {
     /// [`Status::NotFound`], [`Status::Shape`] for another number of elements, [`Status::Numeric`] when one is not finite.
     pub fn set(&self, name: &str, values: &[f32]) -> Result<()> {
         let index = self.find(name)?;
-        let mut shape = [0; sys::NESTED_MAX_DIMS];
-        shape[0] = crate::handle::integer(values.len());
-        let source = sys::nested_cview {
-            data: values.as_ptr().cast(),
-            dtype: sys::NESTED_F32,
-            ndim: 1,
-            shape,
-            strides: [0; sys::NESTED_MAX_DIMS],
-        };
+        let source = cview(values.as_ptr(), sys::NESTED_F32, &[values.len()]);
         // SAFETY: live handle, and a view of as many elements as it says. The library locks.
         check(unsafe { sys::nested_model_tensor_set(self.model.raw(), index, &source) })
     }

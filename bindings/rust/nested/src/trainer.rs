@@ -183,9 +183,9 @@ impl Trainer {
     /// # Errors
     /// As [`step`](Trainer::step); [`Status::Cancelled`].
     pub fn step_with(&mut self, batch: &Batch, run: &mut Run<'_>) -> Result<Step> {
-        let (batch, run, mut out) = (batch.raw(), run.raw(), sys::nested_step::default());
+        let (run, mut out) = (run.raw(), sys::nested_step::default());
         // SAFETY: live handle, sized structs; batch, run and hook live as long as the call.
-        check(unsafe { sys::nested_trainer_step(self.handle.get(), &batch, &run, &mut out) })?;
+        check(batch.lend(|batch| unsafe { sys::nested_trainer_step(self.handle.get(), batch, &run, &mut out) }))?;
         Ok(out.into())
     }
 
@@ -238,9 +238,9 @@ impl Trainer {
     /// # Errors
     /// As [`accumulate`](Trainer::accumulate); [`Status::Cancelled`].
     pub fn accumulate_with(&mut self, batch: &Batch, run: &mut Run<'_>) -> Result<Evaluation> {
-        let (batch, run, mut out) = (batch.raw(), run.raw(), sys::nested_eval::default());
+        let (run, mut out) = (run.raw(), sys::nested_eval::default());
         // SAFETY: as in step_with.
-        check(unsafe { sys::nested_trainer_accumulate(self.handle.get(), &batch, &run, &mut out) })?;
+        check(batch.lend(|batch| unsafe { sys::nested_trainer_accumulate(self.handle.get(), batch, &run, &mut out) }))?;
         Ok(out.into())
     }
 

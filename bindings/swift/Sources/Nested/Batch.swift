@@ -1,20 +1,25 @@
 internal import CNested
 
-/// Sequences for training and evaluation, each a fresh stream from position 0.
+/// Sequences for training and evaluation, each a fresh stream from position 0: of tokens, or of
+/// vectors for models that read those.
 public struct Batch: Hashable, Sendable {
   /// Number of sequences, B.
   public let rows: Int
-  /// Tokens of each, T.
+  /// Positions of each, T.
   public let length: Int
-  /// [B, T], row by row.
+  /// [B, T], row by row; empty for vectors.
   public let tokens: [Int32]
   /// [B, T], what to predict at each position; ``ignored`` adds no loss. `nil` = the next token of
   /// the row, and nothing at its end.
   public let targets: [Int32]?
-  /// [B, T], weights of the loss, finite and >= 0; `nil` = all 1.
+  /// [B, T], weights of the loss, finite and >= 0; [B] beside labels of rows; `nil` = all 1.
   public let weights: [Float]?
+  /// [B, T, numbers of a vector], or `nil` for tokens.
+  public let vectors: Tensor?
+  /// What is to be predicted from vectors, or `nil`.
+  public let answers: Answers?
 
-  /// The target that adds no loss.
+  /// The target or label that adds no loss.
   public static var ignored: Int32 { NESTED_IGNORE_TARGET }
 
   /// - Throws: ``Status/shape`` when `tokens`, `targets` or `weights` are not `rows` times
@@ -35,6 +40,18 @@ public struct Batch: Hashable, Sendable {
     self.tokens = tokens
     self.targets = targets
     self.weights = weights
+    (vectors, answers) = (nil, nil)
+  }
+
+  init(
+    rows: Int, length: Int, vectors: Tensor, answers: Answers?, weights: [Float]?
+  ) {
+    self.rows = rows
+    self.length = length
+    (tokens, targets) = ([], nil)
+    self.vectors = vectors
+    self.answers = answers
+    self.weights = weights
   }
 
   /// Rows of any lengths: short ones are padded, and the padding adds no loss.
@@ -54,22 +71,5 @@ public struct Batch: Hashable, Sendable {
           let shifted = Array(row.dropFirst())
           return shifted + [Int32](repeating: Batch.ignored, count: length - shifted.count)
         } : nil)
-  }
-
-  /// `body` with the C struct, valid inside it.
-  func use<Result>(_ body: (UnsafePointer<nested_batch>) -> Result) -> Result {
-    var record = unsafe nested_batch.stamped()
-    unsafe record.n_seq = Int64(rows)
-    unsafe record.seq_len = Int64(length)
-    return unsafe tokens.withUnsafeBufferPointer { tokens in
-      unsafe record.tokens = tokens.baseAddress
-      return unsafe (targets ?? []).withUnsafeBufferPointer { values in
-        unsafe record.targets = targets == nil ? nil : values.baseAddress
-        return unsafe (weights ?? []).withUnsafeBufferPointer { values in
-          unsafe record.weights = weights == nil ? nil : values.baseAddress
-          return unsafe body(&record)
-        }
-      }
-    }
   }
 }

@@ -7,7 +7,8 @@ extension Model {
   /// - Parameters:
   ///   - sessions: At least one, all of this architecture.
   ///   - weights: One for each session, >= 0, normalised; `nil` = equal.
-  ///   - levels: The levels to include, 0 the fastest, below 32; `nil` = all.
+  ///   - levels: The levels to include, 0 the fastest, below 32, and the number of levels for the head
+  ///     of the tasks "classify" and "regress"; `nil` = all.
   ///   - strength: The fraction of what was learnt that moves.
   ///   - maxNorm: Bound of the change of each tensor; 0 = none.
   ///   - run: Progress and cancelling.

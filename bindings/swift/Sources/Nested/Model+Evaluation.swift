@@ -2,16 +2,21 @@ internal import CNested
 
 /// How well a model predicts a batch.
 public struct Evaluation: Hashable, Sendable {
-  /// Weighted mean in nats per target, NaN without targets.
+  /// Weighted mean per target, NaN without targets: nats, or for the task "regress" half the
+  /// squared error.
   public let loss: Double
-  /// exp(loss).
+  /// exp(loss); NaN for the task "regress".
   public let perplexity: Double
+  /// Of the task "classify": the share of the targets that were ranked first, by their weights;
+  /// else NaN.
+  public let accuracy: Double
   /// Targets that counted, by their weights.
   public let targets: Double
 
   init(_ record: nested_eval) {
     loss = record.loss
     perplexity = record.perplexity
+    accuracy = record.accuracy
     targets = record.n_targets
   }
 }
@@ -30,11 +35,24 @@ extension Model {
     return Evaluation(record)
   }
 
-  /// Logits [B, T, V] of a batch from fresh state; targets are not looked at.
+  /// Outputs [B, T, outputs] of a batch from fresh state; targets are not looked at: logits, or the
+  /// numbers of the task "regress".
   ///
   /// - Throws: as ``evaluate(_:run:)``.
   public func forward(_ batch: Batch, run: Run = Run()) throws(NestedError) -> Tensor {
-    let shape = [batch.rows, batch.length, try info.vocab]
+    try forward(batch, [batch.rows, batch.length, info.outputs], run)
+  }
+
+  /// Outputs [B, outputs] of the tasks "classify" and "regress", one answer for each row.
+  ///
+  /// - Throws: as ``evaluate(_:run:)``; ``Status/shape`` for other tasks.
+  public func forwardRows(_ batch: Batch, run: Run = Run()) throws(NestedError) -> Tensor {
+    try forward(batch, [batch.rows, info.outputs], run)
+  }
+
+  private func forward(
+    _ batch: Batch, _ shape: [Int], _ run: Run
+  ) throws(NestedError) -> Tensor {
     var values = try zeros(shape)
     try unsafe run.call { run in
       unsafe withView(&values, shape: shape) { view in

@@ -6,15 +6,19 @@ extension Model {
   /// - Parameters:
   ///   - path: Passed to the system unchanged.
   ///   - context: What the model computes with.
+  ///   - mapped: Whether to map the file instead of copying it: weights are read when they are
+  ///     used, processes share the memory, and nothing is checked but the header. The file must stay
+  ///     as it is while the model lives. A change of the weights copies them first.
   ///   - run: Progress in bytes, stage "load".
   /// - Throws: ``Status/io`` with errno, ``Status/corrupt``, ``Status/numeric`` for values that are
-  ///   not finite, ``Status/version``.
+  ///   not finite, ``Status/version``; ``Status/unsupported`` for a file that cannot be mapped.
   public init(
-    contentsOf path: String, in context: Context, run: Run = Run()
+    contentsOf path: String, mapped: Bool = false, in context: Context, run: Run = Run()
   ) throws(NestedError) {
     let path = try cText(path, place: "path")
+    let flags = UInt32(mapped ? NESTED_LOAD_MMAP : 0)
     handle = try unsafe context.handle.making(nested_model_release, run: run) { context, run, out in
-      unsafe nested_model_load(context, path, 0, run, out)
+      unsafe nested_model_load(context, path, flags, run, out)
     }
   }
 

@@ -33,15 +33,31 @@ public struct Model: Sendable {
     }
   }
 
+  /// What a model is for.
+  public enum Task: Hashable, Sendable {
+    /// "lm": the next token.
+    case languageModel
+    /// "classify": a class for a row or a position.
+    case classify
+    /// "regress": numbers for a row or a position.
+    case regress
+  }
+
   /// Sizes and state of a model.
   public struct Info: Hashable, Sendable {
-    /// Number of token ids, V.
+    /// What it is for.
+    public let task: Task
+    /// Number of token ids, V; 0 = it reads vectors.
     public let vocab: Int
+    /// Numbers in an input vector, or 0.
+    public let inputs: Int
+    /// Numbers in an answer: V, classes or outputs.
+    public let outputs: Int
     /// Width, D.
     public let dModel: Int
     /// Blocks, L.
     public let layers: Int
-    /// CMS levels of each block.
+    /// CMS levels of each block, or 0.
     public let levels: Int
     /// Named tensors.
     public let tensors: Int
@@ -60,8 +76,15 @@ public struct Model: Sendable {
     get throws(NestedError) {
       var record = nested_model_info.stamped()
       try check(unsafe handle.use { unsafe nested_model_get_info($0, &record) })
+      let task: Task =
+        switch Int(record.task) {
+        case Int(NESTED_TASK_CLASSIFY): .classify
+        case Int(NESTED_TASK_REGRESS): .regress
+        default: .languageModel
+        }
       return Info(
-        vocab: Int(record.vocab), dModel: Int(record.d_model), layers: Int(record.n_layers),
+        task: task, vocab: Int(record.vocab), inputs: Int(record.n_inputs),
+        outputs: Int(record.n_outputs), dModel: Int(record.d_model), layers: Int(record.n_layers),
         levels: Int(record.n_levels), tensors: Int(record.n_tensors),
         parameters: Int(record.n_params), weightBytes: Int(record.weight_bytes),
         version: record.version, fingerprint: record.fingerprint)

@@ -43,10 +43,10 @@ extension Session {
       case .last: min(1, ids.count)
       case .all: ids.count
       }
-    let vocab = rows == 0 ? 0 : try model.info.vocab
+    let outputs = rows == 0 ? 0 : try info.outputs
     // One row is a vector to the library, which could not tell [1, V] from all rows of one token.
-    let shape = logits == .all ? [rows, vocab] : [vocab]
-    var values = try zeros([rows, vocab])
+    let shape = logits == .all ? [rows, outputs] : [outputs]
+    var values = try zeros([rows, outputs])
     var record = nested_feed.stamped()
     try unsafe run.call(committed: Int(record.n_consumed)) { run in
       unsafe handle.use { session in
@@ -60,7 +60,7 @@ extension Session {
     }
     return Feed(
       consumed: Int(record.n_consumed), loss: record.loss, updates: Int(record.n_updates),
-      logits: rows == 0 ? nil : Tensor(unchecked: [rows, vocab], values))
+      logits: rows == 0 ? nil : Tensor(unchecked: [rows, outputs], values))
   }
 
   /// Reads one token into each of many sessions of one model, as a batch; each result equals the

@@ -55,7 +55,8 @@ extension Session {
       lastUpdateNorm: record.last_update_norm, pendingNorm: record.pending_norm)
   }
 
-  /// All levels, block by block, the fastest first.
+  /// All levels, block by block, the fastest first; the head of the tasks "classify" and "regress"
+  /// is last, as level 0 of one more block.
   public var levels: [Level] {
     get throws(NestedError) {
       let info = try model.info
@@ -63,6 +64,7 @@ extension Session {
       for layer in 0..<info.layers {
         for level in 0..<info.levels { result.append(try self.level(layer: layer, level: level)) }
       }
+      if info.task != .languageModel { result.append(try level(layer: info.layers, level: 0)) }
       return result
     }
   }

@@ -36,7 +36,7 @@ extension Session {
   /// - Throws: ``Status/state`` before the first token.
   public var output: [Float] {
     get throws(NestedError) {
-      var values = [Float](repeating: 0, count: try model.info.vocab)
+      var values = [Float](repeating: 0, count: try info.outputs)
       var needed = 0
       try check(
         unsafe handle.use { unsafe nested_session_output($0, &values, values.count, &needed) })

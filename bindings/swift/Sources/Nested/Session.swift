@@ -88,6 +88,8 @@ public struct Session: Sendable {
     public let skipped: Int
     /// Of the model now, see ``Model/Info/version``.
     public let modelVersion: UInt64
+    /// Numbers in an answer, as the model's; of the task "classify" it grows with the labels.
+    public let outputs: Int
   }
 
   /// Its state.
@@ -100,7 +102,7 @@ public struct Session: Sendable {
         learn: LearnMode.allCases.first { $0.constant == mode } ?? .memory,
         position: Int(record.position), seed: record.seed, stateBytes: Int(record.state_bytes),
         updates: Int(record.n_updates), skipped: Int(record.n_skipped),
-        modelVersion: record.model_version)
+        modelVersion: record.model_version, outputs: Int(record.n_outputs))
     }
   }
 }

@@ -1,16 +1,6 @@
 extension Trainer {
   /// How a trainer optimises; ``Library/trainerSchema`` has the ranges.
   public struct Options: Sendable {
-    /// The update rule.
-    public enum Optimizer: Hashable, Sendable {
-      /// Adam with decoupled weight decay.
-      case adamW(beta1: Double = 0.9, beta2: Double = 0.95, epsilon: Double = 1e-8)
-      /// Gradient descent with a decaying buffer.
-      case momentum(Double = 0.9)
-      /// Gradient descent.
-      case sgd
-    }
-
     /// The factor on the learning rate over the optimizer steps.
     public enum Schedule: Hashable, Sendable {
       /// Always 1.
@@ -19,6 +9,10 @@ extension Trainer {
       case warmup(Int = 100)
       /// From 0 to 1 over `warmup` steps, then along a cosine to `floor` at step `total`.
       case cosine(warmup: Int = 100, total: Int = 1000, floor: Double = 0.1)
+      /// From 0 to 1 over `warmup` steps, then 1, and over the last `decay` steps before `total`
+      /// along a line to `floor`.
+      case warmupStableDecay(
+        warmup: Int = 100, total: Int = 1000, decay: Int = 200, floor: Double = 0.1)
     }
 
     /// Other values for the parameters whose name fits a pattern.
@@ -29,12 +23,38 @@ extension Trainer {
       public var learningRate: Double?
       /// `nil` = the trainer's.
       public var weightDecay: Double?
+      /// Decay of the two moments; `nil` = the trainer's.
+      public var betas: Betas?
+      /// Added to the root of the second moment; `nil` = the trainer's.
+      public var epsilon: Double?
+      /// Decay of the buffer; `nil` = the trainer's.
+      public var momentum: Double?
+
+      /// Decay of the two moments.
+      public struct Betas: Hashable, Sendable {
+        /// Of the first.
+        public var beta1: Double
+        /// Of the second.
+        public var beta2: Double
+
+        /// Both in [0, 1).
+        public init(_ beta1: Double, _ beta2: Double) {
+          self.beta1 = beta1
+          self.beta2 = beta2
+        }
+      }
 
       /// What is `nil` stays the trainer's.
-      public init(_ pattern: String, learningRate: Double? = nil, weightDecay: Double? = nil) {
+      public init(
+        _ pattern: String, learningRate: Double? = nil, weightDecay: Double? = nil,
+        betas: Betas? = nil, epsilon: Double? = nil, momentum: Double? = nil
+      ) {
         self.pattern = pattern
         self.learningRate = learningRate
         self.weightDecay = weightDecay
+        self.betas = betas
+        self.epsilon = epsilon
+        self.momentum = momentum
       }
     }
 
@@ -74,16 +94,6 @@ extension Trainer {
 
     /// As the library reads them.
     public var json: JSON {
-      let optimizer: [(key: String, value: JSON)] =
-        switch self.optimizer {
-        case .adamW(let beta1, let beta2, let epsilon):
-          [
-            ("optimizer", "adamw"), ("betas", [.number(beta1), .number(beta2)]),
-            ("eps", .number(epsilon)),
-          ]
-        case .momentum(let decay): [("optimizer", "momentum"), ("momentum", .number(decay))]
-        case .sgd: [("optimizer", "sgd")]
-        }
       let schedule: JSON =
         switch self.schedule {
         case .constant: ["type": "constant"]
@@ -93,9 +103,14 @@ extension Trainer {
             "type": "cosine", "warmup": .integer(warmup), "total": .integer(total),
             "floor": .number(floor),
           ]
+        case .warmupStableDecay(let warmup, let total, let decay, let floor):
+          [
+            "type": "wsd", "warmup": .integer(warmup), "total": .integer(total),
+            "decay": .integer(decay), "floor": .number(floor),
+          ]
         }
       return .object(
-        optimizer + [
+        optimizer.members + [
           ("lr", .number(learningRate)), ("weight_decay", .number(weightDecay)),
           ("clip", .number(clip)), ("accumulate", .integer(accumulate)), ("seed", .integer(seed)),
           ("schedule", schedule), ("groups", .array(groups.map(\.json))),
@@ -109,6 +124,9 @@ extension Trainer.Options.Group {
     var members: [(key: String, value: JSON)] = [("pattern", .string(pattern))]
     if let learningRate { members.append(("lr", .number(learningRate))) }
     if let weightDecay { members.append(("weight_decay", .number(weightDecay))) }
+    if let betas { members.append(("betas", [.number(betas.beta1), .number(betas.beta2)])) }
+    if let epsilon { members.append(("eps", .number(epsilon))) }
+    if let momentum { members.append(("momentum", .number(momentum))) }
     return .object(members)
   }
 }

@@ -14,14 +14,22 @@ func withView<Result>(
   }
 }
 
+/// Elements that C can read.
+protocol Element {
+  static var constant: Int32 { get }
+}
+
+extension Float: Element { static var constant: Int32 { Int32(truncatingIfNeeded: NESTED_F32) } }
+extension Int32: Element { static var constant: Int32 { Int32(truncatingIfNeeded: NESTED_I32) } }
+
 /// The same to be read from.
-func withView<Result>(
-  of values: [Float], shape: [Int], _ body: (UnsafePointer<nested_cview>) -> Result
+func withView<Value: Element, Result>(
+  of values: [Value], shape: [Int], _ body: (UnsafePointer<nested_cview>) -> Result
 ) -> Result {
   unsafe values.withUnsafeBufferPointer { buffer in
     var view = unsafe nested_cview()
     unsafe view.data = UnsafeRawPointer(buffer.baseAddress)
-    unsafe view.dtype = Int32(truncatingIfNeeded: NESTED_F32)
+    unsafe view.dtype = Value.constant
     unsafe view.ndim = Int32(clamping: shape.count)
     unsafe view.shape = sixExtents(shape)
     return unsafe body(&view)

@@ -66,8 +66,22 @@ final class Driver {
     case "consolidate": return try consolidate(step)
     case "weights": lines.floats("weights", try of(step, Model.self).parameters)
     case "scale": try scale(step, lines)
-    case "evaluate": write(try of(step, Model.self).evaluate(step.batch()), lines)
-    case "forward": lines.floats("logits", try of(step, Model.self).forward(step.batch()).values)
+    case "evaluate":
+      let batch = try step.batch()
+      let evaluation = try of(step, Model.self).evaluate(batch)
+      write(evaluation, lines)
+      if batch.vectors != nil { lines.line("accuracy", evaluation.accuracy) }
+    case "forward":
+      let (model, batch) = (try of(step, Model.self), try step.batch())
+      let answers = try batch.vectors == nil ? model.forward(batch) : model.forwardRows(batch)
+      lines.floats("logits", answers.values)
+    case "feed_vectors": try feedVectors(step, lines)
+    case "teach":
+      let evaluation = try of(step, Session.self).teach(step.batch())
+      write(evaluation, lines)
+      lines.line("accuracy", evaluation.accuracy)
+    case "predict":
+      lines.floats("answers", try of(step, Session.self).predict(step.batch()).values)
     case "train":
       for k in 0..<(try step.integer("steps")) {
         write("step.\(k)", try of(step, Trainer.self).step(step.batch(k)), lines)
@@ -156,6 +170,19 @@ final class Driver {
       logits += try of(step, Session.self).feed(piece, logits: .all).logits?.values ?? []
     }
     lines.floats("logits", logits)
+  }
+
+  private func feedVectors(_ step: Step, _ lines: Lines) throws {
+    guard let vectors = try step.batch().vectors else { throw Unusable("no vectors") }
+    let (count, width) = (vectors.shape[0], vectors.shape[2])
+    let size = feedSize > 0 ? feedSize : count
+    var outputs: [Float] = []
+    for start in stride(from: 0, to: count, by: size) {
+      let piece = vectors.values[start * width..<min(start + size, count) * width]
+      outputs +=
+        try of(step, Session.self).feed(vectors: Array(piece), logits: .all).logits?.values ?? []
+    }
+    lines.floats("outputs", outputs)
   }
 
   private func feedMany(_ step: Step, _ lines: Lines) throws {

@@ -94,6 +94,9 @@ struct Step {
     let rows = try value("rows", given["rows"]?.integer)
     let length = try value("length", given["length"]?.integer)
     let seed = try value("seed", given["seed"]?.integer)
+    if let inputs = given["inputs"]?.integer {
+      return try vectors(given, rows, length, inputs, seed: UInt64(seed + number))
+    }
     let tokens = generate(seed: seed + number, count: rows * length)
     let targets = tokens.indices.map {
       $0 % 5 == 4 ? Batch.ignored : tokens[($0 + 1) % tokens.count]
@@ -102,6 +105,38 @@ struct Step {
       rows: rows, length: length, tokens: tokens,
       targets: given["targets"]?.isTrue == true ? targets : nil,
       weights: given["weights"]?.isTrue == true ? tokens.indices.map { Float($0 % 4) * 0.25 } : nil)
+  }
+
+  /// Vectors around the centres of their classes, and what is to be predicted from them.
+  private func vectors(
+    _ given: JSON, _ rows: Int, _ length: Int, _ inputs: Int, seed: UInt64
+  ) throws -> Batch {
+    let classes = try value("classes", given["classes"]?.integer)
+    let isPositions = given["positions"]?.isTrue == true
+    func label(_ i: Int) -> Int { (given["first"]?.integer ?? 0) + i % classes }
+    var state = seed
+    var vectors: [Float] = []
+    for i in 0..<rows * length {
+      let label = label(isPositions ? i : i / length)
+      for j in 0..<inputs {
+        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+        let noise = Float(Int((state >> 33) % 2049) - 1024) / 4096
+        vectors.append(Float((label * 7 + j * 5 + label * j * 3) % 9 - 4) / 4 + noise)
+      }
+    }
+    let count = isPositions ? rows * length : rows
+    let weights = given["weights"]?.isTrue == true ? (0..<count).map { Float($0 % 4) * 0.25 } : nil
+    guard let outputs = given["outputs"]?.integer else {
+      return try Batch(
+        rows: rows, length: length, vectors: vectors, labels: (0..<count).map { Int32(label($0)) },
+        weights: weights)
+    }
+    let values = (0..<count * outputs).map { at in
+      at % 5 == 4 ? Float.nan : Float((label(at / outputs) * 5 + at % outputs * 3) % 7 - 3) / 2
+    }
+    return try Batch(
+      rows: rows, length: length, vectors: vectors, values: values, outputs: outputs,
+      weights: weights)
   }
 
   private func generate(seed: Int, count: Int) -> [Int32] {
