@@ -80,12 +80,12 @@ extension Session {
     try Estimate.with([Int32](repeating: 0, count: segment + 1)) { (tokens) throws(NestedError) in
       try session.feed(tokens: tokens, count: segment + 1, logits: nil, lastOnly: true, control: .none)
     }
-    for index in session.table.slots.indices where session.isLearning(index) {
-      session.state.levels[index].pendingTargets = 1
-      try session.step(index)
-    }
     let engine = try model.runtime.checkOut()
     defer { model.runtime.checkIn(engine) }
+    for index in session.table.slots.indices where session.isLearning(index) {
+      session.state.levels[index].pendingTargets = 1
+      try session.step(index, engine)
+    }
     try session.withParameters(engine) { _ in }
     // Rows grow with the pieces that a stream is cut into.
     (session.state.position, session.state.firstRow, session.state.rows) = (0, 0, nil)
