@@ -18,6 +18,8 @@ package final class Session {
   /// Panels of the online levels' matrices, by slot and entry.
   private var panels: [[Storage?]]
   var sampler: Sampler?
+  /// Told of every step before a level makes it, with its summed gradient and the norm of that.
+  var willStep: ((_ index: Int, _ gradient: Storage, _ norm: Double) throws(NestedError) -> Void)?
 
   package init(model: Model, learn: LearnMode, seed: UInt64) throws(NestedError) {
     self.model = model
