@@ -218,6 +218,12 @@ ablation: needs-demo lib
 	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python \
 	  $(or $(PYTHON),/usr/bin/python3) examples/python/ablation.py $(ABLATION)
 
+# Long default runs of every kind: `make soak SOAK="--minutes 60 --only titans"`.
+.PHONY: soak
+soak: needs-demo lib
+	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python \
+	  $(or $(PYTHON),/usr/bin/python3) Tests/soak/soak.py $(SOAK)
+
 format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
 

@@ -1,5 +1,6 @@
 package import NestedBase
 internal import NestedCheckpoint
+internal import NestedLearning
 
 extension ModelConfiguration {
   /// The rules that concern several keys, then what this build has. Throws `.config` or
@@ -89,14 +90,16 @@ extension ModelConfiguration {
   /// SPEC 3: each period is a multiple of the one before, levels without one come last, and a
   /// period of the fastest level is a whole number of segments.
   private func validateLevels() throws(NestedError) {
-    if cms.meta == .exact {
-      throw ConfigurationError.unsupported("meta \(cms.meta.rawValue)", "/cms/meta")
-    }
     guard let fastest = cms.levels.first else {
       throw ConfigurationError.invalid("expected at least one level", "/cms/levels")
     }
     for (i, level) in cms.levels.enumerated() {
       let place = "/cms/levels/\(i)"
+      guard cms.meta != .exact || level.chunk == 0 || level.optimizer.isLinear else {
+        throw ConfigurationError.invalid(
+          "meta exact differentiates steps of sgd, momentum and nesterov, not of \(level.optimizer.rawValue)",
+          "\(place)/optimizer")
+      }
       guard i > 0, level.chunk > 0 else { continue }
       let before = cms.levels[i - 1].chunk
       guard before > 0 else {

@@ -42,7 +42,9 @@ extension CMSConfiguration {
     [
       .choice("variant", \.variant, "How the levels are combined."),
       .choice("mlp", \.mlp, "The MLP of every level."),
-      .choice("meta", \.meta, "How outer training sees the online updates."),
+      .choice(
+        "meta", \.meta,
+        "What outer training sees of the online updates: nothing, adapted levels, or the updates too."),
       .list(
         "levels", \.levels, LevelConfiguration.table, fresh: LevelConfiguration(), count: 1...64,
         "The levels, fastest first."),
@@ -71,7 +73,9 @@ extension MemoryConfiguration {
         "projection_chunk", \.projectionChunk, in: 1...1024,
         "Chunk of the other memories, in tokens."),
       .choice("read", \.read, "Read the state before the token, or at the start of the chunk."),
-      .number("eta_max", \.etaMax, in: .from(0, to: 100), "Largest inner learning rate."),
+      .number(
+        "eta_max", \.etaMax, in: .from(0, to: 100), follows: "1, of an mlp memory 0.1",
+        "Largest inner learning rate."),
       .integer(
         "truncate_bptt", \.truncateBPTT, in: 0...(1 << 30),
         "Memory chunks after which the outer gradient is cut; 0 = never."),

@@ -47,6 +47,9 @@ package func addGradient(
         return result.sum
       }
     }
+    if let path, path.isExact {
+      try path.addThroughSteps(engine, tokens: tokens + at, into: gradient, control: inner)
+    }
     row += count
   }
   return (lossSum, rows.count(lossWeights))

@@ -10,6 +10,30 @@ package struct FeedResult: Equatable, Sendable {
   package var updates = 0
 }
 
+/// What a segment's end changes. The target of its last token is the first of the next piece: if that is not committed,
+/// nothing may have been learnt from it. Held during the piece only, so a step copies the weights it changes.
+private struct Learning {
+  private let levels: [LevelState]
+  private let segmentStart: Storage?
+  private let segmentTokens: [Int32]
+  private let segmentSampled: [Bool]
+
+  init?(_ state: SessionState, isDue: Bool) {
+    guard isDue else { return nil }
+    levels = state.levels
+    segmentStart = state.segmentStart
+    segmentTokens = state.segmentTokens
+    segmentSampled = state.segmentSampled
+  }
+
+  func putBack(_ state: inout SessionState) {
+    state.levels = levels
+    state.segmentStart = segmentStart
+    state.segmentTokens = segmentTokens
+    state.segmentSampled = segmentSampled
+  }
+}
+
 /// A segment whose forward pass is still on a tape, because it was fed whole.
 private struct OpenSegment {
   let tape: Tape
@@ -58,15 +82,24 @@ extension Session {
       try control.report(
         "feed", done, count, losses.count > 0 ? losses.sum / Double(losses.count) : .nan)
       let next = tokens + done
-      try learnFromSegment(engine, next: next[0], sampled: sampled, &open)
       let rows = min(count - done, table.clock.segmentEnd(after: state.position) - state.position)
-      try withParameters(engine) { (parameters) throws(NestedError) in
-        let result: Tensor
-        (result, open) = try forward(engine, parameters, next, rows, &losses, nll.map { $0 + done })
-        commit(result, next, rows, sampled: sampled)
-        if let logits, !lastOnly {
-          (logits + done * vocab).copy(from: result.floats, count: rows * vocab)
+      let before = Learning(state, isDue: learnsNow)
+      do throws(NestedError) {
+        try learnFromSegment(engine, next: next[0], sampled: sampled, &open)
+        try withParameters(engine) { (parameters) throws(NestedError) in
+          let result: Tensor
+          (result, open) = try forward(engine, parameters, next, rows, &losses, nll.map { $0 + done })
+          commit(result, next, rows, sampled: sampled)
+          if let logits, !lastOnly {
+            (logits + done * vocab).copy(from: result.floats, count: rows * vocab)
+          }
         }
+      } catch {
+        if let before {
+          forgetParameters()
+          before.putBack(&state)
+        }
+        throw error
       }
       done += rows
     }
@@ -171,11 +204,14 @@ extension Session {
 
   // MARK: Learning
 
+  /// Whether the next token ends a segment of learning.
+  private var learnsNow: Bool { state.learn == .on && table.isSegmentEnd(state.position) }
+
   /// Before the token `next` is read: ends the segment if it is complete, and steps the levels that are due.
   private func learnFromSegment(
     _ engine: Engine, next: Int32, sampled: Bool, _ open: inout OpenSegment?
   ) throws(NestedError) {
-    guard state.learn == .on, table.isSegmentEnd(state.position) else { return }
+    guard learnsNow else { return }
     try closeSegment(engine, next: sampled ? nil : next, open)
     open = nil  // its tape holds the weights that now change in place
     let due = table.slots.indices.filter { table.clock.isDue(table.slots[$0].level, at: state.position) }

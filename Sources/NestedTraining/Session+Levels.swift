@@ -30,6 +30,7 @@ extension Session {
     guard isLearning(index), state.levels[index].pendingTargets > 0 else { return }
     let norm = pendingNorm(index)
     if norm.isFinite {
+      if let willStep, let pending = state.levels[index].pending { try willStep(index, pending, norm) }
       try update(index, norm: norm, engine)
     } else {
       state.levels[index].skipped += 1
@@ -39,7 +40,6 @@ extension Session {
 
   /// Variant nested (paper eq 72): where the slower neighbour ticks, and both have stepped, a level and its optimizer
   /// return to their initial values. A frozen level stays as it is, and does not tick for its faster neighbour.
-  /// Nothing new the second time, should the next piece of the stream have failed.
   func restart(_ index: Int, due: [Int]) {
     guard let parent = table.parent(of: index), isLearning(parent), isLearning(index),
       due.contains(parent), state.levels[index].online != nil

@@ -21,6 +21,8 @@ package final class Session {
   /// Levels that have changed since their panels were packed.
   private var stale: [Bool]
   var sampler: Sampler?
+  /// Told of every step before a level makes it, with its summed gradient and the norm of that.
+  var willStep: ((_ index: Int, _ gradient: Storage, _ norm: Double) throws(NestedError) -> Void)?
 
   package init(model: Model, learn: LearnMode, seed: UInt64) throws(NestedError) {
     self.model = model

@@ -134,6 +134,36 @@ import Testing
     #expect(failures > 20)
   }
 
+  /// Refused memory, anywhere: the session is what it would be after the tokens it has committed, and no level has learnt from
+  /// the one that was to come.
+  @Test(arguments: Case.all)
+  func aFailedFeedHasLearntNothing(_ c: Case) throws {
+    let text = tokens(60, 571)
+    var goals: [[UInt8]] = []
+    let steady = try Session(model: c.model(seed: 572), learn: .on, seed: 0)
+    for token in text {
+      goals.append(try steady.snapshot().bytes())
+      try steady.read([token])
+    }
+    goals.append(try steady.snapshot().bytes())
+    for pieces in [[46], [1]] {
+      var failures = 0, boundaries = 0
+      while true {
+        let model = try c.model(seed: 572)
+        let session = try Session(model: model, learn: .on, seed: 0)
+        try session.read(Array(text[..<14]))
+        model.runtime.budget.refuse(allocation: failures + 1)
+        let isDone = (try? session.read(Array(text[14...]), pieces: pieces)) != nil
+        model.runtime.budget.refuse(allocation: 0)
+        #expect(try session.snapshot().bytes() == goals[session.position], "allocation \(failures + 1)")
+        if isDone { break }
+        failures += 1
+        if session.position % 8 == 0 { boundaries += 1 }
+      }
+      #expect(failures > 20 && boundaries > 5)
+    }
+  }
+
   /// paper.md 3.4: whatever the variant, learning rates of 0 leave the model as it is, bit for bit.
   @Test(arguments: Case.all)
   func learningRateZeroIsThePretrainedModel(_ c: Case) throws {

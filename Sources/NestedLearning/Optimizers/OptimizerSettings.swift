@@ -9,6 +9,9 @@ package struct OptimizerSettings: Equatable, Sendable {
     case preconditionedMomentum = "preconditioned-momentum"
     case m3
     case m3Literal = "m3-literal"
+
+    /// Whether steps are linear in the gradients.
+    package var isLinear: Bool { self == .sgd || self == .momentum || self == .nesterov }
   }
 
   package var name: Name
