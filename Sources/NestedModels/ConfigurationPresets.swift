@@ -35,6 +35,12 @@ struct ConfigurationPreset: Sendable {
     plain("retnet", "340m", width: 1024, layers: 24, heads: 16, vocab: 32000),
     plain("retnet", "760m", width: 1536, layers: 25, heads: 16, vocab: 32000),
     plain("retnet", "1.3b", width: 2048, layers: 24, heads: 8, vocab: 32000),
+    plain("titans", "1m", width: 128, layers: 4),
+    plain("titans", "10m", width: 320, layers: 7),
+    plain("titans", "50m", width: 640, layers: 9),
+    plain("titans", "340m", width: 1024, layers: 24, heads: 16, vocab: 32000, more: #", "d_ff": 2560"#),
+    plain("titans", "760m", width: 1536, layers: 24, heads: 16, vocab: 32000),
+    plain("titans", "1.3b", width: 2048, layers: 18, heads: 8, vocab: 32000, more: #", "d_ff": 7168"#),
   ]
 
   // From 340m on, width, blocks and heads are the Titans papers' (paper.md 5.2), as far as the stated size allows: the

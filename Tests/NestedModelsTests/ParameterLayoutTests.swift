@@ -66,6 +66,20 @@ import Testing
     #expect(!shared.contains { $0.contains("mixer.v.weight") || $0.contains("v_conv") })
   }
 
+  /// The number in a preset's name, within 8 %.
+  @Test func presetsAreAsLargeAsTheirNames() throws {
+    var sizes = 0
+    for name in ModelConfiguration.presetNames {
+      guard let size = name.split(separator: "-").last, let unit = size.last, let number = Double(size.dropLast()),
+        size != name
+      else { continue }
+      let count = Double(ParameterLayout(try ModelConfiguration.preset(name)).count)
+      #expect(abs(count / (number * (unit == "b" ? 1e9 : 1e6)) - 1) < 0.08, "\(name): \(count)")
+      sizes += 1
+    }
+    #expect(sizes == 25)
+  }
+
   @Test func entriesTileTheFlatVectorAndKnowTheirPlace() throws {
     for name in ModelConfiguration.presetNames {
       let layout = ParameterLayout(try ModelConfiguration.preset(name))
