@@ -482,16 +482,22 @@ typedef struct nested_estimate {
     uint32_t reserved;
     uint64_t n_params;         /**< elements of all weights                     */
     uint64_t weight_bytes;     /**< of the weights                              */
-    uint64_t trainer_bytes;    /**< gradient and state of the default optimizer */
-    uint64_t activation_bytes; /**< working memory of one training step on      */
-                               /**< [n_seq, seq_len]                            */
+    uint64_t trainer_bytes;    /**< what a trainer with default options takes:  */
+                               /**< gradients and the optimizer's state         */
+    uint64_t activation_bytes; /**< what the first training step on             */
+                               /**< [n_seq, seq_len] takes besides              */
     uint64_t session_bytes;    /**< state of one session after seq_len tokens,  */
                                /**< once every level has learnt                 */
     double   flops_forward;    /**< per token, at length seq_len                */
     double   flops_train;      /**< per token: forward and backward             */
 } nested_estimate;
-/** Counts without making the model.  n_seq and seq_len at least 1 (E_RANGE);
- *  what is not valid is refused as by _validate().  [shared] */
+/** Counts without making the model: bytes as nested_context_memory() shows
+ *  them, for any number of threads; not the weights' second layout that
+ *  evaluation and sessions keep (weight_bytes once more).  A multiplication
+ *  with its addition is two flops: of matrix products, attention (the keys that
+ *  a query sees) and memories, those included that the backward pass makes
+ *  again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
+ *  1048576 (E_RANGE); what is not valid is refused as by _validate().  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,
                        nested_estimate *out);
@@ -592,9 +598,13 @@ enum {
 enum {
     /** Map the file instead of copying it: weights are read when they are
      *  used, nothing is checked but the header, and processes share the memory.
-     *  The file must stay as it is while the model lives; a change of the
-     *  weights copies them first.  E_UNSUPPORTED for files that are not
-     *  float32 in this library's layout. */
+     *  Results are the same bits.  The file must stay as it is while the model
+     *  lives: where it was written to, weights change, and where it became
+     *  shorter, the system ends the process (SIGBUS).  Replacing it by rename, as
+     *  saving does, is safe.  A change of the weights copies them first.  What is
+     *  mapped is no memory of the context, and evaluation and sessions make no
+     *  second layout of it, so decoding is slower.  E_UNSUPPORTED for files that
+     *  are not float32 in this library's layout, and for _load_bytes(). */
     NESTED_LOAD_MMAP = 1u << 0
 };
 

@@ -24,7 +24,7 @@ private let features: [String] =
   + CMSVariant.allCases.map { "cms." + $0.rawValue }
   + OptimizerSettings.Name.allCases.map { "optim." + $0.rawValue }
   + Schedule.Kind.allCases.map { "schedule." + $0.rawValue } + [
-    "task.lm", "memory.linear", "memory.mlp", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
+    "task.lm", "memory.linear", "memory.mlp", "load.mmap", "dtype.f32", "dtype.f64", "dtype.f16", "dtype.bf16",
   ]
 
 @_cdecl("nested_build_info")

@@ -8,6 +8,7 @@ internal import NestedTensor
 
 let saveWithoutSync = UInt32(1)  // NESTED_SAVE_NO_SYNC
 let saveDelta = UInt32(2)  // NESTED_SAVE_DELTA
+private let loadMapped = UInt32(1)  // NESTED_LOAD_MMAP
 
 @_cdecl("nested_model_save")
 public func nested_model_save(
@@ -39,12 +40,13 @@ public func nested_model_load(
     let out = unsafe try NewHandle(out)
     let context = unsafe try call.context(context)
     let path = unsafe try filePath(path)
-    try NestedABI.flags(flags, allowed: 0)
+    try NestedABI.flags(flags, allowed: loadMapped)
+    let mapped = flags & loadMapped != 0
     let model = unsafe try withRun(run, call, "load", total: 0) {
       (control: RunControl) throws(NestedError) in
-      try Model.load(runtime: context.runtime, path: path, control: control)
+      try Model.load(runtime: context.runtime, path: path, mapped: mapped, control: control)
     }
-    try checkFinite(model)
+    if !mapped { try checkFinite(model) }
     try out.publish(.model, ModelObject(model, context))
     call.log(Int(NESTED_LOG_INFO), "load", "model read from \(path.text)")
   }
@@ -73,7 +75,8 @@ public func nested_model_load_bytes(
     let out = unsafe try NewHandle(out)
     let context = unsafe try call.context(context)
     let copy = unsafe try byteArray(bytes, size)
-    try NestedABI.flags(flags, allowed: 0)
+    try NestedABI.flags(flags, allowed: loadMapped)
+    if flags != 0 { throw NestedError(.unsupported, "bytes in memory are not mapped.", place: "flags") }
     let model = try Model.load(runtime: context.runtime, bytes: copy)
     try checkFinite(model)
     try out.publish(.model, ModelObject(model, context))

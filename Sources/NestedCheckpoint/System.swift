@@ -131,6 +131,18 @@ final class FileReader: Sendable {
 
   deinit { _ = Glibc.close(descriptor) }
 
+  /// The file as memory, which is read when it is touched.
+  func mapped() throws(NestedError) -> UnsafeRawPointer {
+    guard let start = unsafe mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), unsafe start != MAP_FAILED else {
+      throw NestedError(.io, "[file] could not be mapped", place: path.text, osError: errno)
+    }
+    return UnsafeRawPointer(start)
+  }
+
+  static func unmap(_ start: UnsafeRawPointer, _ size: Int) {
+    unsafe munmap(UnsafeMutableRawPointer(mutating: start), size)
+  }
+
   /// Fills `bytes` with what stands at `offset`. A file that became shorter is `.corrupt`.
   func read(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(NestedError) {
     var done = 0

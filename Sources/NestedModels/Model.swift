@@ -6,7 +6,7 @@ package import NestedTensor
 ///
 /// The weights are one flat float32 storage in layout order. Readers (sessions, evaluation, a trainer's forward and
 /// backward pass) share them under a read lock; a change happens under the write lock, in place if nobody else holds
-/// the storage, else in a copy. `version` counts the changes.
+/// the storage, else in a copy; weights that are mapped from a file are always copied. `version` counts the changes.
 package final class Model: @unchecked Sendable {
   package let runtime: Runtime
   package let configuration: ModelConfiguration
@@ -71,7 +71,7 @@ package final class Model: @unchecked Sendable {
   ) throws(NestedError) -> R {
     try lock.withWriteLock { () throws(NestedError) in
       panelLock.withLock { panels = nil }
-      if !isKnownUniquelyReferenced(&weights) { weights = try weights.copy() }
+      if weights.isMapped || !isKnownUniquelyReferenced(&weights) { weights = try weights.copy() }
       changes += 1
       return try body(weights.floats)
     }
@@ -97,6 +97,7 @@ package final class Model: @unchecked Sendable {
 
   private func packedParameters() throws(NestedError) -> Parameters {
     var parameters = Parameters(layout, weights)
+    if weights.isMapped { return parameters }  // panels would be the copy that mapping saves
     let engine = try runtime.checkOut()
     defer { runtime.checkIn(engine) }
     for (i, entry) in layout.entries.enumerated() where entry.isLinear {
@@ -196,19 +197,19 @@ package final class Model: @unchecked Sendable {
   }
 
   package static func load(
-    runtime: Runtime, path: FilePath, control: RunControl
+    runtime: Runtime, path: FilePath, mapped: Bool = false, control: RunControl
   ) throws(NestedError) -> Model {
     try control.report("load", 0, 1, .nan)
-    let model = try Model(runtime, try SafetensorsFile(path: path))
+    let model = try Model(runtime, try SafetensorsFile(path: path), mapped: mapped)
     try control.report("load", 1, 1, .nan)
     return model
   }
 
   package static func load(runtime: Runtime, bytes: [UInt8]) throws(NestedError) -> Model {
-    try Model(runtime, try SafetensorsFile(bytes: bytes))
+    try Model(runtime, try SafetensorsFile(bytes: bytes), mapped: false)
   }
 
-  private convenience init(_ runtime: Runtime, _ file: SafetensorsFile) throws(NestedError) {
+  private convenience init(_ runtime: Runtime, _ file: SafetensorsFile, mapped: Bool) throws(NestedError) {
     try file.identify(as: Model.identity)
     guard let json = file.metadata(Model.configurationKey) else {
       throw NestedError(.corrupt, "the file has no \(Model.configurationKey)", place: "__metadata__")
@@ -232,6 +233,12 @@ package final class Model: @unchecked Sendable {
     var records: [TensorRecord] = []
     for entry in layout.entries {
       records.append(try file.record(named: entry.name, shape: entry.shape))
+    }
+    if mapped {
+      let map = try file.mapped(records)
+      let weights = Storage(mapped: map.floats, count: layout.count, owner: map, budget: runtime.budget)
+      self.init(runtime, configuration, layout, weights)
+      return
     }
     try file.verifyChecksum()
     let weights = try Storage(count: layout.count, budget: runtime.budget)

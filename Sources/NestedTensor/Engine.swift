@@ -9,6 +9,9 @@ package final class Engine {
   package let memory: StoragePool
   /// Operations on tensors with a slot are recorded here.
   package var tape: Tape?
+  /// Multiplications with an addition that the operations have asked for: of matrix products, attention and memories, as
+  /// their formulas have them. Element by element work is not in it.
+  package var multiplyAdds = 0.0
   /// The angles of the last rotary embedding.
   var rotationTable: RotationTable?
   /// The pass that ran last, and how many storages the pool had made by then.
@@ -32,13 +35,16 @@ package final class Engine {
   /// After a failure: the next pass is not warm.
   package func cool() { warm = nil }
 
+  /// False where only sizes are asked for: no loop over elements has a point.
+  package var computes: Bool { threads.computes }
+
   package func empty(_ shape: Shape) throws(NestedError) -> Tensor {
     Tensor(shape, try memory.take(shape.count))
   }
 
   package func full(_ shape: Shape, _ value: Float) throws(NestedError) -> Tensor {
     let tensor = try empty(shape)
-    tensor.floats.fill(value, count: shape.count)
+    if computes { tensor.floats.fill(value, count: shape.count) }
     return tensor
   }
 
@@ -51,6 +57,7 @@ package final class Engine {
   /// Runs body(0..<count), on all threads when the work (in multiply-adds) is worth waking them for. The cut into
   /// `count` parts must not depend on the number of threads.
   package func parallel(_ count: Int, work: Int, _ body: (Int) -> Void) {
+    if !computes { return }
     if work < 200_000 || count == 1 {
       for i in 0..<count { body(i) }
     } else {

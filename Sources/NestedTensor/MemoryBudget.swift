@@ -8,11 +8,16 @@ package final class MemoryBudget: @unchecked Sendable {
 
   /// Bytes, 0 = no limit.
   package let limit: Int
+  /// Where all storages lie, if this budget counts what is never computed.
+  package let room: CountingRoom?
   private let mutex = Mutex()
   private var usage = Usage()
   private var refuseAt = 0
 
-  package init(limit: Int = 0) { self.limit = limit }
+  package init(limit: Int = 0, room: CountingRoom? = nil) {
+    self.limit = limit
+    self.room = room
+  }
 
   package var current: Usage { mutex.withLock { usage } }
 

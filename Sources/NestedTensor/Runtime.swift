@@ -22,6 +22,23 @@ package final class Runtime: @unchecked Sendable {
     idle.reserveCapacity(64)
   }
 
+  /// A runtime that takes the memory another would take, and computes nothing: its budget then says what a call needs, its
+  /// engines how much they would have multiplied. All its storages are one piece of memory, whose contents mean nothing.
+  package init(counting kernels: KernelSet? = KernelSet.current) throws(NestedError) {
+    guard let kernels else {
+      throw NestedError(.unsupported, "libnested needs a processor of class x86-64-v3 or later")
+    }
+    self.kernels = kernels.idle
+    threads = try ThreadPool(threads: 1, computes: false)
+    budget = MemoryBudget(room: CountingRoom())
+    idle.reserveCapacity(64)
+  }
+
+  package var computes: Bool { threads.computes }
+
+  /// Of all engines, none of which is in use.
+  package var multiplyAdds: Double { mutex.withLock { idle.reduce(0) { $0 + $1.multiplyAdds } } }
+
   deinit { threads.shutdown() }
 
   /// An engine for one call; a warm one if there is any.

@@ -6,29 +6,48 @@ package import NestedBase
   package let floats: Floats
   package let count: Int
   private let budget: MemoryBudget
+  /// Whose memory it is, if not our own: a mapped file, or the room of a budget that only counts.
+  private let owner: AnyObject?
+  /// Bytes charged to the budget.
+  private let claimed: Int
+  /// Part of a file: to be copied before a change, whoever holds it.
+  package let isMapped: Bool
 
   /// Contents are undefined.
   package init(count: Int, budget: MemoryBudget) throws(NestedError) {
     let (bytes, overflow) = max(count, 16).multipliedReportingOverflow(by: 4)
     if overflow || count < 0 { throw NestedError(.noMemory, "no memory for \(count) floats") }
     try budget.claim(bytes)
-    guard let memory = unsafe nested_shim_allocate(bytes, 64) else {
-      budget.release(bytes)
-      throw NestedError(.noMemory, "no memory for \(bytes) bytes")
+    if let room = budget.room {
+      do throws(NestedError) { (floats, owner) = try room.floats(bytes) } catch {
+        budget.release(bytes)
+        throw error
+      }
+    } else {
+      guard let memory = unsafe nested_shim_allocate(bytes, 64) else {
+        budget.release(bytes)
+        throw NestedError(.noMemory, "no memory for \(bytes) bytes")
+      }
+      unsafe floats = Floats(memory.bindMemory(to: Float.self, capacity: max(count, 16)))
+      owner = nil
     }
-    unsafe floats = Floats(memory.bindMemory(to: Float.self, capacity: max(count, 16)))
-    self.count = count
-    self.budget = budget
+    (self.count, self.budget, claimed, isMapped) = (count, budget, bytes, false)
+  }
+
+  /// `count` floats of a file that `owner` keeps mapped. They are read only, and no memory of the budget.
+  package init(mapped floats: Floats, count: Int, owner: AnyObject, budget: MemoryBudget) {
+    (self.floats, self.count, self.owner, self.budget) = (floats, count, owner, budget)
+    (claimed, isMapped) = (0, true)
   }
 
   deinit {
-    unsafe nested_shim_release(floats.pointer)
-    budget.release(max(count, 16) * 4)
+    if owner == nil { unsafe nested_shim_release(floats.pointer) }
+    budget.release(claimed)
   }
 
   package func copy() throws(NestedError) -> Storage {
     let other = try Storage(count: count, budget: budget)
-    other.floats.copy(from: floats, count: count)
+    if budget.room == nil { other.floats.copy(from: floats, count: count) }
     return other
   }
 }

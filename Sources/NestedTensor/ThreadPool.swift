@@ -7,12 +7,15 @@ package import NestedBase
 /// results then have the same bits for any number of threads. A job allocates nothing.
 package final class ThreadPool: @unchecked Sendable {
   package let threads: Int
+  /// False where loops are skipped, because only the sizes of tensors are asked for (`Runtime.init(counting:)`).
+  package let computes: Bool
   private let shared = PoolState()
   private var workers: [pthread_t] = []
 
   /// Starts the workers, with all signals blocked and 1 MiB of stack. `threads` is at least 1.
-  package init(threads: Int) throws(NestedError) {
+  package init(threads: Int, computes: Bool = true) throws(NestedError) {
     self.threads = max(1, threads)
+    self.computes = computes
     workers.reserveCapacity(self.threads - 1)
     for _ in 1..<self.threads {
       var thread = pthread_t()
@@ -32,6 +35,7 @@ package final class ThreadPool: @unchecked Sendable {
   /// Runs body(0), …, body(count - 1), each once, and returns when all are done. While another
   /// caller's job is running, and inside a body, the calling thread does all of it by itself.
   package func parallel(_ count: Int, _ body: (Int) -> Void) {
+    if !computes { return }
     if count <= 1 || threads == 1 || !shared.acquire() {
       for i in 0..<max(0, count) { body(i) }
       return

@@ -2,6 +2,9 @@ package import NestedBase
 package import NestedModels
 package import NestedTensor
 
+/// Rows of a batch that are passed through the network together.
+func rowsPerGroup(_ length: Int) -> Int { max(1, 4096 / max(1, length)) }
+
 /// gradient += d(Σ weight · nll) / dW over a batch of fresh rows; returns the sum of losses and the targets that counted.
 ///
 /// tokens, targets (negative: none; nil: the row's next token) and lossWeights are [B, T]. Rows are taken in groups, so
@@ -17,7 +20,7 @@ package func addGradient(
   let adapts = model.configuration.kind.hasLevels && model.configuration.cms.meta != .none
   // Sessions read the weights under a lock of their own, so they get the weights as they are now.
   let model = adapts ? try model.clone() : model
-  let group = adapts ? 1 : max(1, 4096 / max(1, length))
+  let group = adapts ? 1 : rowsPerGroup(length)
   var lossSum = 0.0
   var row = 0
   while row < batch {

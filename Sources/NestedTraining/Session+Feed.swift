@@ -78,7 +78,7 @@ extension Session {
       let size = state.recurrent.count
       let start = try Storage.own(
         &state.segmentStart, count: size, budget: model.runtime.budget, fill: { _ in })
-      start.floats.copy(from: state.recurrent.floats, count: size)
+      if engine.computes { start.floats.copy(from: state.recurrent.floats, count: size) }
     }
     try Storage.makeUnique(&state.recurrent)
     try Storage.makeUnique(&state.output)
@@ -87,7 +87,7 @@ extension Session {
       && table.isSegmentEnd(state.position + rows)
     // Once an engine has run this very pass, nothing is left that could fail.
     var backup: Storage? = nil
-    if !engine.isWarm(model, rows, learns: whole) {
+    if engine.computes && !engine.isWarm(model, rows, learns: whole) {
       let copy = try engine.memory.take(state.recurrent.count)
       copy.floats.copy(from: state.recurrent.floats, count: state.recurrent.count)
       backup = copy
@@ -180,7 +180,7 @@ extension Session {
     let learning = table.slots.indices.filter { isLearning($0) }
     let total = learning.reduce(0) { $0 + table.slots[$1].count + table.slots[$1].inputCount }
     let gradient = try engine.memory.take(total)
-    gradient.floats.fill(0, count: total)
+    if engine.computes { gradient.floats.fill(0, count: total) }
     var at = 0
     for index in learning {
       let slot = table.slots[index]
@@ -255,7 +255,7 @@ extension Session {
     return try withParameters(engine) { (parameters) throws(NestedError) in
       let (tape, variables, gradient) = try learnable(engine, parameters)
       let work = try engine.memory.take(start.count)
-      work.floats.copy(from: start.floats, count: start.count)
+      if engine.computes { work.floats.copy(from: start.floats, count: start.count) }
       let rows = state.segmentTokens.count
       let stream = Stream(
         state: work.floats, rows: state.rows?.floats, capacity: state.rowCapacity,

@@ -73,7 +73,7 @@ extension Session {
     defer { model.runtime.checkIn(engine) }
     let before = try engine.memory.take(slot.count)
     let scratch = try engine.memory.take(slot.scratch)
-    before.floats.copy(from: online.floats, count: slot.count)
+    if engine.computes { before.floats.copy(from: online.floats, count: slot.count) }
     state.levels[index].steps += 1
     slot.update(
       online.floats, optimizer.floats, pending.floats,
@@ -96,7 +96,7 @@ extension Session {
     state.levels[index].pending = nil
     // A shared sum is left to the others; the next segment makes a new one.
     if isKnownUniquelyReferenced(&pending) {
-      pending.floats.fill(0, count: pending.count)
+      if model.runtime.computes { pending.floats.fill(0, count: pending.count) }
       state.levels[index].pending = pending
     }
   }

@@ -66,6 +66,7 @@ package struct SessionState {
     history.reserveCapacity(2 * SessionState.historyLimit)
     segmentTokens.reserveCapacity(model.configuration.segment)
     segmentSampled.reserveCapacity(model.configuration.segment)
+    if !model.runtime.computes { return }
     let (network, floats) = (model.network, recurrent.floats)
     model.withWeights { (_: Floats) in network.initialize(floats, model.storageParameters()) }
   }
@@ -118,7 +119,7 @@ extension SessionState {
   private func lastRows(_ count: Int, _ capacity: Int) throws(NestedError) -> Storage {
     let network = model.network
     let copy = try Storage(count: capacity * network.rowSize, budget: model.runtime.budget)
-    if let rows {
+    if let rows, model.runtime.computes {
       network.copyRows(
         count, from: (rows.floats, rowCapacity), at: position - count - firstRow,
         to: (copy.floats, capacity), at: 0)
@@ -145,7 +146,7 @@ extension Storage {
       return held
     }
     let made = try Storage(count: count, budget: budget)
-    fill(made.floats)
+    if budget.room == nil { fill(made.floats) }
     storage = made
     return made
   }

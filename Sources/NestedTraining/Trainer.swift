@@ -109,6 +109,7 @@ package final class Trainer {
     matrixScratch = try Storage(count: plan.scratchCount, budget: budget)
     matrixPartials = DoubleBuffer(count: plan.matrices.count)
     partials = DoubleBuffer(count: UpdatePlan.lanes * (1 + periods.count))
+    if !model.runtime.computes { return }
     pending.floats.fill(0, count: plan.pendingCount + plan.inputCount)
     zero()
     model.withWeights { (w: Floats) in

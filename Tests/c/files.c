@@ -89,7 +89,7 @@ static void paths(void)
     FAILS(NESTED_E_ARGUMENT, nested_model_load(context, NULL, 0, NULL, &copy));
     FAILS(NESTED_E_RANGE, nested_model_save(model, wide, 0, NULL));
     FAILS(NESTED_E_ARGUMENT, nested_model_save(model, path, 0x80, NULL));
-    FAILS(NESTED_E_ARGUMENT, nested_model_load(context, path, 1, NULL, &copy));
+    FAILS(NESTED_E_ARGUMENT, nested_model_load(context, path, 2, NULL, &copy));
 
     file = fopen(path, "wb");
     CHECK(file != NULL && fputs("This is a text and no model.", file) >= 0 && fclose(file) == 0);

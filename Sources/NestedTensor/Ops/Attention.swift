@@ -54,6 +54,9 @@ extension Engine {
         persistentStride: kvWidth)
     }
     let size = kernels.attentionScratch
+    let seen = Engine.keysSeen(rows: length, position: stream?.position ?? 0, window: window)
+    let products = batch * heads * (seen * keysPerQuery + length * extra) * d  // of every query with every key it sees
+    multiplyAdds += Double(2 * products)
     parallel(batch * heads, work: work) { task in
       kernels.attentionForward(part(task / heads, task % heads), scratch.floats + task * size)
     }
@@ -65,6 +68,7 @@ extension Engine {
       let extraShape = Shape(batch, max(1, extra) * kvWidth)
       let dExtraK = try engine.full(extraShape, 0), dExtraV = try engine.full(extraShape, 0)
       let scratch = try engine.memory.take(batch * kvHeads * size)
+      engine.multiplyAdds += Double(5 * products)  // scores again, and d of probabilities, queries, keys and values
       engine.parallel(batch * kvHeads, work: work * 3) { task in
         let row = task / kvHeads, kvHead = task % kvHeads
         let at = row * length * keysPerQuery * kvWidth + kvHead * d
@@ -85,6 +89,13 @@ extension Engine {
         try engine.reshape(try engine.sum(dExtraV, axis: 0), persistent.v.shape),
       ]
     }
+  }
+
+  /// Keys that the queries at position..<position + rows see, in sum: each its own token and those before it, `window` (0 =
+  /// all) in all.
+  static func keysSeen(rows: Int, position: Int, window: Int) -> Int {
+    let growing = window > 0 ? min(max(0, window - position), rows) : rows  // rows that see back to the first token
+    return growing * position + growing * (growing + 1) / 2 + (rows - growing) * window
   }
 
   /// x [B T, H d] with each head turned by its position (RoPE): angle = position · frequency[i] for the channels i and

@@ -10,7 +10,7 @@ extension Engine {
       let z = Double(x.floats[i]) + Double(bias.floats[i % heads])
       return max(z, 0) + log1p(Glibc.exp(-abs(z)))
     }
-    for i in 0..<x.count {
+    for i in 0..<(computes ? x.count : 0) {
       y.floats[i] = Float(Glibc.exp(-Glibc.exp(Double(rate.floats[i % heads])) * softplus(i)))
     }
     guard records(x, rate, bias) else { return y }
@@ -18,7 +18,7 @@ extension Engine {
     return record([x, rate, bias], y) { (engine, dy) throws(NestedError) in
       let dx = try engine.empty(x.shape)
       let dRate = try engine.full(rate.shape, 0), dBias = try engine.full(bias.shape, 0)
-      for i in 0..<x.count {
+      for i in 0..<(engine.computes ? x.count : 0) {
         let speed = Glibc.exp(Double(rate.floats[i % heads])), plus = softplus(i)
         // d α / d softplus = -speed α;  d softplus / dz = σ(z) = 1 - e^-softplus
         let slope = -Double(dy.floats[i]) * speed * Double(values.floats[i])

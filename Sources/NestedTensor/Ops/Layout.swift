@@ -24,7 +24,7 @@ extension Engine {
       sizes[4 - axes.count + i] = x.shape[axis]
     }
     var at = 0
-    for a in 0..<sizes[0] {
+    for a in 0..<(computes ? sizes[0] : 0) {
       for b in 0..<sizes[1] {
         for c in 0..<sizes[2] {
           for d in 0..<sizes[3] {
@@ -100,7 +100,7 @@ extension Engine {
   package func sum(_ x: Tensor, axis: Int) throws(NestedError) -> Tensor {
     let y = try full(x.shape.replacing(axis, with: 1), 0)
     let inner = x.shape.stride(axis), size = x.shape[axis]
-    for outer in 0..<x.count / (inner * size) {
+    for outer in 0..<(computes ? x.count / (inner * size) : 0) {
       for i in 0..<size {
         for j in 0..<inner { y.floats[outer * inner + j] += x.floats[(outer * size + i) * inner + j] }
       }
@@ -122,6 +122,7 @@ extension Engine {
   private func copyAlong(
     _ axis: Int, from x: Tensor, at start: Int, to y: Tensor, at position: Int, count: Int
   ) {
+    if !computes { return }
     let inner = x.shape.stride(axis), left = x.shape[axis], right = y.shape[axis]
     for outer in 0..<x.count / (inner * left) {
       (y.floats + (outer * right + position) * inner).copy(

@@ -9,10 +9,27 @@ extension Engine {
       x.shape.last == depth, "[linear] expected inner sizes to match, got \(x.shape) · \(w.shape)ᵀ")
     let rows = x.count / depth
     let y = try empty(x.shape.replacing(x.shape.rank - 1, with: out))
-    let panels = (out + 31) / 32
+    multiplyAdds += Double(rows * depth * out)
+    if rows <= Engine.linearBlock && w.packed == nil {
+      try panelByPanel(x, w, y, rows)
+    } else {
+      try blockByBlock(x, w, y, rows)
+    }
+    guard records(x, w), let tape else { return y }
+    return record([x, w], y) { [unowned tape] (engine, dy) throws(NestedError) in
+      return try engine.linearPullback(x, w, dy, tape)
+    }
+  }
+
+  /// Rows of x that are multiplied together.
+  private static let linearBlock = 64
+
+  private func blockByBlock(_ x: Tensor, _ w: Tensor, _ y: Tensor, _ rows: Int) throws(NestedError) {
+    let depth = w.shape[1], out = w.shape[0]
     let packed: Storage
     if let kept = w.packed { packed = kept } else { packed = try pack(w) }
-    let blockRows = 64, blockPanels = 8
+    let blockRows = Engine.linearBlock, blockPanels = 8
+    let panels = (out + 31) / 32
     let across = (panels + blockPanels - 1) / blockPanels
     let down = (rows + blockRows - 1) / blockRows
     let (to, from, weights) = (y.floats, x.floats, packed.floats)
@@ -23,9 +40,22 @@ extension Engine {
         to + row * out, out, from + row * depth, depth, weights, min(blockRows, rows - row), out, depth,
         panel, min(blockPanels, panels - panel))
     }
-    guard records(x, w), let tape else { return y }
-    return record([x, w], y) { [unowned tape] (engine, dy) throws(NestedError) in
-      return try engine.linearPullback(x, w, dy, tape)
+  }
+
+  /// The same bits for few rows of x, without a copy of the weight: every panel is made, used and forgotten.
+  private func panelByPanel(_ x: Tensor, _ w: Tensor, _ y: Tensor, _ rows: Int) throws(NestedError) {
+    let depth = w.shape[1], out = w.shape[0]
+    let pairs = (out + 63) / 64, lanes = min(16, pairs)  // a single row takes two panels at a time
+    let room = try memory.take(lanes * 64 * depth)
+    let (to, from, weights) = (y.floats, x.floats, w.floats)
+    parallel(lanes, work: rows * depth * out) { lane in
+      let packed = room.floats + lane * 64 * depth
+      for pair in stride(from: lane, to: pairs, by: lanes) {
+        let first = pair * 64, count = min(64, out - first)
+        kernels.packTransposed(packed, weights + first * depth, count, depth)
+        kernels.linearForward(
+          to + first, out, from, depth, packed, rows, count, depth, 0, (count + 31) / 32)
+      }
     }
   }
 
@@ -60,6 +90,7 @@ extension Engine {
     if x.slot >= 0 {
       let result = try empty(x.shape)
       let to = result.floats
+      multiplyAdds += Double(rows * depth * out)
       parallel((rows + block - 1) / block, work: rows * depth * out) { task in
         let row = task * block, count = min(block, rows - row)
         let (to, from) = (to + row * depth, dy.floats + row * out)
@@ -77,6 +108,7 @@ extension Engine {
       for row in 0..<rows { kernels.axpy(inputs, x.floats + row * depth, tape.inputWeight, depth) }
     }
     let (dw, result) = try gradientPlace(w, tape)
+    multiplyAdds += Double(rows * depth * out)
     parallel((out + group - 1) / group, work: rows * depth * out) { task in
       let row = task * group, count = min(group, out - row)
       let (to, from) = (dw + row * depth, dy.floats + row)

@@ -33,6 +33,9 @@ extension Engine {
         gateStride: heads)
     }
     let work = tasks * rows * d * e * 4
+    // A token: with the delta rule read, then write and read out. Backward repeats that from the kept states.
+    let products = tasks * rows * d * e
+    multiplyAdds += Double(products * (beta == nil ? 2 : 3))
     parallel(tasks, work: work) { task in
       kernels.linearMemoryForward(
         part(task), states + task * d * e, traced ? kept.floats + task * keptSize : nil,
@@ -43,6 +46,7 @@ extension Engine {
       let dq = try engine.empty(q.shape), dk = try engine.empty(k.shape), dv = try engine.empty(v.shape)
       let dAlpha = try engine.empty(alpha.shape), dBeta = try engine.empty(alpha.shape)
       let scratch = try engine.memory.take(tasks * scratchSize)
+      engine.multiplyAdds += Double(products * (beta == nil ? 7 : 11))
       engine.parallel(tasks, work: work * 3) { task in
         let row = task / heads * rows, head = task % heads
         let keys = row * heads * d + head * d, values = row * heads * e + head * e

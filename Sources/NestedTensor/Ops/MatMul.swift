@@ -13,6 +13,7 @@ extension Engine {
       k == b.shape[transB ? 2 : 1],
       "[matmul] expected inner sizes to match, got \(a.shape) · \(b.shape)")
     let y = try empty(Shape(a.shape[0], m, n))
+    multiplyAdds += Double(y.count * k)
     for i in 0..<a.shape[0] {
       kernels.gemm(
         transA, transB, m, n, k, 1, a.floats + i * m * k, transA ? m : k, b.floats + i * k * n,

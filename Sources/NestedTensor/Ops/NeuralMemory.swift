@@ -113,6 +113,15 @@ private struct NeuralMemoryCall {
   private var tasks: Int { batch * heads }
   private var work: Int { tasks * rows * spec.weights * 6 }
 
+  /// In halves of the weights, which are one of an mlp's two matrices: a token is read (2) and written, which takes
+  /// its gradient (2, an mlp 3) and the steps of momentum and weights (4). Backward repeats the write from the kept states.
+  private func products(forward: Bool) -> Int {
+    let isMLP = spec.hidden > 0
+    let write = writes == nil ? 0 : isMLP ? 7 : 6
+    let back = writes == nil ? 0 : isMLP ? 14 : 12
+    return tasks * rows * spec.weights * (forward ? 2 + write : write + (isMLP ? 6 : 4) + back) / 2
+  }
+
   /// Where a task's vectors and gates begin.
   private func places(_ task: Int) -> (vector: Int, gate: Int) {
     let row = task / heads * rows, head = task % heads
@@ -136,6 +145,7 @@ private struct NeuralMemoryCall {
     let kernels = engine.kernels
     let size = kernels.neuralMemoryScratch(spec), keptSize = keptSize(kernels.memoryStretch)
     let scratch = try engine.memory.take(tasks * size)
+    engine.multiplyAdds += Double(products(forward: true))
     engine.parallel(tasks, work: work) { task in
       kernels.neuralMemoryForward(
         part(task, o), states + task * spec.stateSize, kept.map { $0 + task * keptSize },
@@ -154,6 +164,7 @@ private struct NeuralMemoryCall {
     var results: [Tensor] = []
     for _ in 0..<vectors { results.append(try engine.empty(q.shape)) }
     for _ in 0..<gates { results.append(try engine.empty(Shape(batch * rows, heads))) }
+    engine.multiplyAdds += Double(products(forward: false))
     engine.parallel(tasks, work: work * 4) { task in
       let (at, gate) = places(task)
       func vector(_ i: Int) -> Floats { results[writes == nil ? 0 : i].floats + at }

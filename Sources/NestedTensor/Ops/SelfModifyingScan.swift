@@ -106,6 +106,7 @@ extension Engine {
       spec.initialize(first, heads: heads, memories: memories)
       initial = first
     }
+    multiplyAdds += Double(tasks * length * spec.products.forward)
     parallel(tasks, work: o.count * spec.headDim * 12) { task in
       let state = states + task * spec.stateSize
       if let initial { state.copy(from: initial + task % heads * spec.stateSize, count: spec.stateSize) }
@@ -141,6 +142,7 @@ extension Engine {
     let dBiases = try memory.take(tasks * 4)
     let scratchSize = kernels.scanBackwardScratch(spec, pass.longestSegment)
     let scratch = try memory.take(tasks * scratchSize)
+    multiplyAdds += Double(tasks * pass.length * spec.products.backward)
     parallel(tasks, work: dO.count * spec.headDim * 24) { task in
       let base = pass.base(task)
       let biases = dBiases.floats + task * 4

@@ -30,6 +30,7 @@ extension Engine {
       return SelfReferentialPart(d: d, rows: rows, x: x.floats + at, y: y.floats + at, stride: width)
     }
     let work = tasks * rows * size * 3
+    multiplyAdds += Double(tasks * rows * size * 3)  // two reads and a write
     parallel(tasks, work: work) { task in
       kernels.selfReferentialForward(
         part(task), states + task * size, traced ? kept.floats + task * keptSize : nil,
@@ -40,6 +41,7 @@ extension Engine {
       let dx = try engine.empty(x.shape)
       let dStates = try engine.memory.take(tasks * size)
       let scratch = try engine.memory.take(tasks * scratchSize)
+      engine.multiplyAdds += Double(tasks * rows * size * 9)  // those again, and six of gradients
       engine.parallel(tasks, work: work * 3) { task in
         let at = task / heads * rows * width + task % heads * d
         engine.kernels.selfReferentialBackward(

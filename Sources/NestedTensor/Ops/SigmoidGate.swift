@@ -6,7 +6,7 @@ extension Engine {
   package func sigmoidGate(_ x: Tensor, bias: Tensor, maximum: Float = 1) throws(NestedError) -> Tensor {
     let heads = bias.count
     let y = try empty(x.shape)
-    for i in 0..<x.count {
+    for i in 0..<(computes ? x.count : 0) {
       y.floats[i] = maximum / (1 + Glibc.exp(-(x.floats[i] + bias.floats[i % heads])))
     }
     guard records(x, bias) else { return y }
@@ -14,7 +14,7 @@ extension Engine {
     return record([x, bias], y) { (engine, dy) throws(NestedError) in
       let dx = try engine.empty(x.shape)
       let dBias = try engine.full(bias.shape, 0)
-      for i in 0..<x.count {
+      for i in 0..<(engine.computes ? x.count : 0) {
         dx.floats[i] = dy.floats[i] * values.floats[i] * (1 - values.floats[i] / maximum)
         dBias.floats[i % heads] += dx.floats[i]
       }

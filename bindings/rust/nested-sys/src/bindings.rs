@@ -435,10 +435,11 @@ pub struct nested_estimate {
     pub n_params: u64,
     /// of the weights
     pub weight_bytes: u64,
-    /// gradient and state of the default optimizer
+    /// what a trainer with default options takes:
+    /// gradients and the optimizer's state
     pub trainer_bytes: u64,
-    /// working memory of one training step on
-    /// \[n_seq, seq_len]
+    /// what the first training step on
+    /// \[n_seq, seq_len] takes besides
     pub activation_bytes: u64,
     /// state of one session after seq_len tokens,
     /// once every level has learnt
@@ -1152,8 +1153,13 @@ extern "C" {
     /// JSON Schema of the configuration, with defaults, ranges and help.  Static. \[pure]
     pub fn nested_config_schema() -> *const c_char;
     pub fn nested_config_release(config: *mut nested_config);
-    /// Counts without making the model.  n_seq and seq_len at least 1 (E_RANGE);
-    /// what is not valid is refused as by _validate().  \[shared]
+    /// Counts without making the model: bytes as nested_context_memory() shows
+    /// them, for any number of threads; not the weights' second layout that
+    /// evaluation and sessions keep (weight_bytes once more).  A multiplication
+    /// with its addition is two flops: of matrix products, attention (the keys that
+    /// a query sees) and memories, those included that the backward pass makes
+    /// again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
+    /// 1048576 (E_RANGE); what is not valid is refused as by _validate().  \[shared]
     pub fn nested_config_estimate(
         config: *const nested_config,
         n_seq: i64,
