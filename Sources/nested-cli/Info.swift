@@ -3,23 +3,28 @@ import Nested
 
 struct Info: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show what a file is: a model, trainer, session or delta; without one, the library.",
+    abstract: "Show what a file is, or what a preset costs; without either, the library.",
     discussion: """
-      A session or delta shows more with its --model: what each level has learnt.
+      Files are models, trainers, sessions and deltas. A session or delta shows more with its --model: what each level has
+      learnt. Of a preset, such as hope-340m: its parameters, the memory of a training step on --batch sequences of --length
+      bytes and of a session after --length, and the work for each token.
 
       EXAMPLES:
         nested-cli info
         nested-cli info book.safetensors --json
         nested-cli info notes.safetensors --model book.safetensors
+        nested-cli info hope-340m --length 2048
         nested-cli info --schema
       """)
 
-  @Argument(help: "Files.", completion: .safetensors)
+  @Argument(help: "Files, or names of presets.", completion: .safetensors)
   var files: [String] = []
 
   @Option(
     help: ArgumentHelp("The model of the sessions.", valueName: "file"), completion: .safetensors)
   var model: String?
+
+  @OptionGroup var cost: Cost
 
   @Flag(help: "Write the JSON Schema of configurations and end.")
   var schema = false
@@ -29,9 +34,14 @@ struct Info: ParsableCommand {
   func run() throws {
     if schema { return try Standard.write(Array((Library.configurationSchema + "\n").utf8)) }
     if files.isEmpty { return try library() }
+    let presets = try Cost.presets()
     let context = try Context(threads: 1)
     let model = try model.map { try Model.reading($0, context) }
     for path in files {
+      if presets.contains(path) && !exists(path) {
+        try write(cost.rows(path))
+        continue
+      }
       let file = try SavedFile(path)
       switch file.content {
       case "model": try show(file, Self.model(path, context))
@@ -41,7 +51,7 @@ struct Info: ParsableCommand {
     }
   }
 
-  private typealias Row = (key: String, value: JSON, text: String)
+  typealias Row = (key: String, value: JSON, text: String)
 
   private func library() throws {
     let build = try Document(text: Library.buildInformation.utf8, of: "libnested")
@@ -62,7 +72,10 @@ struct Info: ParsableCommand {
         ("version", .integer(Int(file.metadata("nested.version") ?? "") ?? 0), ""),
         ("bytes", .integer(file.bytes), size(file.bytes)),
       ] + (fingerprint.map { [("fingerprint", .string($0), $0)] } ?? [])
-    let all = head + rows
+    try write(head + rows)
+  }
+
+  private func write(_ all: [Row]) throws {
     try console.result(
       .object(all.map { ($0.key, $0.value) }),
       all.filter { !$0.text.isEmpty }.map { column($0.key, $0.text) }.joined(separator: "\n"))

@@ -308,6 +308,25 @@ def test_info_of_the_library(tmp_path):
     assert "d_model" in schema["properties"]
 
 
+def test_info_of_presets(tmp_path):
+    """What a preset costs, without the memory that it would take; a file of that name comes first."""
+    names = ["hope-1m", "titans-340m", "transformer-1.3b", "paper"]
+    rows = lines(cli("info", *names, "--length", "256", "--batch", "2", "--json", cwd=tmp_path)[0])
+    assert [row["preset"] for row in rows] == names
+    for row, millions in zip(rows, (1, 340, 1300)):
+        assert abs(row["parameters"] / (1e6 * millions) - 1) < 0.08
+        assert row["weights"] == 4 * row["parameters"]
+        assert row["training"] == row["weights"] + row["trainer"] + row["activations"]
+        assert 2 * row["parameters"] < row["forward"] * 1.2 < row["train"]
+        assert row["session"] > 0 and (row["batch"], row["length"]) == (2, 256)
+    text = cli("info", "hope-340m", cwd=tmp_path)[0].decode()
+    assert re.search(r"^training +10\.\d GB for a step on 512 tokens$", text, re.M), text
+    assert "FLOP a token, at this length" in text
+    assert "--length is 0" in cli("info", "hope-1m", "--length", "0", cwd=tmp_path, status=64)[1]
+    (tmp_path / "hope-1m").write_text("a file")
+    assert "not a file of libnested" in error("info", "hope-1m", cwd=tmp_path, status=65)
+
+
 def test_bench(tmp_path):
     rows = lines(cli("bench", "--preset", "hope-0.1m", "--seconds", "0.01", "--json", cwd=tmp_path)[0])
     assert [row["work"] for row in rows] == ["train", "read", "learn", "generate"]
