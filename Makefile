@@ -172,6 +172,13 @@ bench: lib
 	@$(BUILD)/clients/release/nested-bench $(BENCH) $(if $(OUTPUT),--output '$(OUTPUT)')
 	$(if $(PEERS),@$(MAKE) --no-print-directory peers)
 
+# `make bench-large`: a training step and decoding of the 340 M Hope, and the 1.3 B Hope loaded, mapped and decoded; needs 12 GB
+# of memory and 6 GB of disk in TMPDIR. SIZES=hope-50m is a small run of the same.
+SIZES ?= hope-340m hope-1.3b
+.PHONY: bench-large
+bench-large: lib
+	@NESTED_LIB=$(OUT)/lib Sources/nested-bench/large/run.sh $(SIZES)
+
 .PHONY: peers
 peers: lib $(BUILD)/peers/ready
 	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python $(BUILD)/peers/bin/python \

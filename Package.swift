@@ -101,7 +101,7 @@ func clients(of library: String) -> [Target] {
     .executableTarget(name: "nested-bench-load", path: "\(bench)/load"),
     .executableTarget(
       name: "nested-bench", dependencies: ["CNested", "NestedBenchAllocations"], path: bench,
-      exclude: ["allocations", "load", "README.md", "RESULTS.md", "PEERS.md", "results.json", "peers.py"],
+      exclude: ["allocations", "load", "README.md", "RESULTS.md", "PEERS.md", "results.json", "peers.py", "large"],
       swiftSettings: relaxed, linkerSettings: linked(library)),
     .target(
       name: "Nested", dependencies: ["CNested"], path: "bindings/swift/Sources/Nested",

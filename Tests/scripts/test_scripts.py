@@ -1,6 +1,7 @@
 """A short slice of what is too slow for every test run: the demo, the ablation, the benchmarks."""
 
 import importlib.util
+import json
 import math
 import os
 import pathlib
@@ -44,6 +45,16 @@ def test_the_ablation_runs_and_writes_its_table():
     assert 0 <= ablation.run_pairs({"objective": "dot"}, 0, text, steps=2)["distinct"] <= 1
     assert ablation.run_steps({}, 0, text, steps=100)["nan"] == 0
     assert "| l2, chunk 16, all |" in ablation.table({})
+
+
+def test_large_models_have_figures():
+    """The program of `make bench-large`, on a small model: estimated memory is what is taken, and mapped weights decode the same."""
+    done = subprocess.run(
+        [ROOT / "Sources/nested-bench/large/run.sh", "hope-1m"], stdout=subprocess.PIPE, text=True, check=True,
+        env=dict(os.environ, NESTED_LIB=str(ROOT / "build/lib"), TOKENS="64", STEPS="1", DECODE="16"))
+    step, _, copied, mapped = map(json.loads, done.stdout.splitlines())
+    assert abs(step["context_mb"] / step["estimated_mb"] - 1) < 0.05
+    assert (copied["last"], mapped["rss_file_mb"] > copied["rss_file_mb"]) == (mapped["last"], True)
 
 
 def test_the_benchmarks_run():
