@@ -497,7 +497,7 @@ typedef struct nested_estimate {
  *  evaluation and sessions keep (weight_bytes once more).  A multiplication
  *  with its addition is two flops: of matrix products, attention (the keys that
  *  a query sees) and memories, those included that the backward pass makes
- *  again; not what is done element by element.  n_seq at least 1, seq_len 1 to
+ *  again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
  *  1048576 (E_RANGE); what is not valid is refused as by _validate().  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,

@@ -12,7 +12,9 @@ public func nested_config_estimate(
   call("nested_config_estimate") { call throws(NestedError) in
     let out = unsafe try Output(out, "out")
     let object = unsafe try call.config(config)
-    guard n_seq >= 1 else { throw NestedError(.range, "n_seq is \(n_seq); it must be at least 1.", place: "n_seq") }
+    guard n_seq >= 1 && n_seq <= Int(Int32.max) else {
+      throw NestedError(.range, "n_seq is \(n_seq); it must be between 1 and \(Int32.max).", place: "n_seq")
+    }
     guard seq_len >= 1 && seq_len <= Estimate.longest else {
       throw NestedError(
         .range, "seq_len is \(seq_len); it must be between 1 and \(Estimate.longest).", place: "seq_len")

@@ -9,6 +9,13 @@ struct Cost: ParsableArguments {
   @Option(help: ArgumentHelp("Of a preset: tokens of a sequence.", valueName: "n"))
   var length = 512
 
+  func validate() throws {
+    if batch < 1 { throw ValidationError("--batch is \(batch); it must be at least 1.") }
+    if length < 1 || length > 1 << 20 {
+      throw ValidationError("--length is \(length); it must be between 1 and 1048576.")
+    }
+  }
+
   static func presets() throws -> [String] {
     let schema = try Document(text: Library.configurationSchema.utf8, of: "the schema")
     return schema["properties"]["preset"]["enum"].elements.compactMap(\.string)

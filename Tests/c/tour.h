@@ -102,6 +102,7 @@ static inline nested_status tour_is(int condition) { return condition ? NESTED_O
     CALL(config_validate, NESTED_HANDLE_CONFIG, return nested_config_validate(t->config);) \
     CALL(config_schema, 0, return tour_is(nested_config_schema()[0] == '{');) \
     CALL(config_release, 0, nested_config_release(NULL); return NESTED_OK;) \
+    CALL(config_estimate, NESTED_HANDLE_CONFIG, nested_estimate out; NESTED_INIT(out); return nested_config_estimate(t->config, 1, 8, &out);) \
     MAKES(model_create, NESTED_HANDLE_CONTEXT, nested_model, (t->context, t->config, 3, &made), nested_model_release(made)) \
     MAKES(model_clone, NESTED_HANDLE_MODEL, nested_model, (t->model, &made), nested_model_release(made)) \
     CALL(model_retain, 0, return nested_model_retain(t->model);) \

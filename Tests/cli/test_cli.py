@@ -336,7 +336,7 @@ def test_info_of_presets(tmp_path):
     text = cli("info", "hope-340m", cwd=tmp_path)[0].decode()
     assert re.search(r"^training +10\.\d GB for a step on 512 tokens$", text, re.M), text
     assert "FLOP a token, at this length" in text
-    assert "length" in error("info", "hope-1m", "--length", "0", cwd=tmp_path, status=65)
+    assert "--length is 0" in cli("info", "hope-1m", "--length", "0", cwd=tmp_path, status=64)[1]
     (tmp_path / "hope-1m").write_text("a file")
     assert "not a file of libnested" in error("info", "hope-1m", cwd=tmp_path, status=65)
 

@@ -53,6 +53,7 @@ static void train(nested_context *context, const char *preset, int tokens, int s
     char json[100];
     nested_config *config = NULL;
     nested_estimate estimate;
+    nested_model_info info;
     nested_batch batch;
     nested_step step;
     nested_trainer *trainer = NULL;
@@ -62,13 +63,15 @@ static void train(nested_context *context, const char *preset, int tokens, int s
     int i;
     int32_t *row = (int32_t *)malloc((size_t)tokens * sizeof *row);
     if (row == NULL) exit(1);
-    for (i = 0; i < tokens; i++) row[i] = (int32_t)((int64_t)i * 7919 % 30000);
     snprintf(json, sizeof json, "{\"preset\":\"%s\"}", preset);
     ok(nested_config_from_json(json, strlen(json), &config));
     NESTED_INIT(estimate);
     ok(nested_config_estimate(config, 1, tokens, &estimate));
     nested_config_release(config);
     model = create(context, preset);
+    NESTED_INIT(info);
+    ok(nested_model_get_info(model, &info));
+    for (i = 0; i < tokens; i++) row[i] = (int32_t)((int64_t)i * 7919 % (int64_t)info.vocab);
     ok(nested_trainer_create(model, NULL, 0, &trainer));
     made = now() - start;
     NESTED_INIT(batch);

@@ -1159,7 +1159,7 @@ extern "C" {
     /// evaluation and sessions keep (weight_bytes once more).  A multiplication
     /// with its addition is two flops: of matrix products, attention (the keys that
     /// a query sees) and memories, those included that the backward pass makes
-    /// again; not what is done element by element.  n_seq at least 1, seq_len 1 to
+    /// again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
     /// 1048576 (E_RANGE); what is not valid is refused as by _validate().  \[shared]
     pub fn nested_config_estimate(
         config: *const nested_config,
