@@ -31,7 +31,8 @@ extension Session {
       let rows = min(count - done, end - state.position)
       let due = state.learn == .on ? self.due(after: rows) : []
       for index in due where steps(index, adding: 0) { try reserveStep(index, engine) }
-      try read(engine, input.advanced(by: done, width: width), rows, lastOnly ? nil : outputs.map { $0 + done * state.outputs })
+      let place = lastOnly ? nil : outputs.map { $0 + done * state.outputs }
+      try read(engine, input.advanced(by: done, width: width), rows, place)
       state.position += rows
       try stepAll(due, engine)
       done += rows

@@ -66,7 +66,7 @@ import Testing
       }
       #expect(!accepts(pointer, .null) && !accepts(pointer, .object([])))
     }
-    #expect(count == 17 + 16 + 8 + 3 + 5 + 5)
+    #expect(count == 17 + 16 + 8 + 3 + 5 + 5 + 4)
   }
 
   @Test func schemaAndCanonicalFormHaveTheSameKeysAndDefaults() throws {
@@ -80,7 +80,9 @@ import Testing
         return
       }
       #expect(schema["additionalProperties"] == .bool(false))
-      let keys = properties.map(\.key).filter { pointer != "" || !["preset", "titans", "rope_scaling"].contains($0) }
+      let keys = properties.map(\.key).filter {
+        pointer != "" || !["preset", "titans", "rope_scaling", "head"].contains($0)
+      }
       #expect(keys.sorted() == members.map(\.key).sorted())
       for member in members {
         guard let row = schema["properties"]?[member.key] else { continue }
@@ -108,6 +110,8 @@ import Testing
       #expect(schema["properties"]?["rope_scaling"]?["properties"]?[member.key]?["default"] == member.value)
     }
     #expect(shown.count == 5)
+    let head = try #require(ModelConfiguration(kind: .cms).json["head"])
+    compare(try #require(schema["properties"]?["head"]), head, "/head")
     #expect(
       schema["properties"]?["preset"]?["enum"]
         == .array(ModelConfiguration.presetNames.map { .string($0) }))

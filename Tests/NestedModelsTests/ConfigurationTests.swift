@@ -208,14 +208,37 @@ import Testing
     for kind in ModelKind.allCases where !kind.isBuilt {
       #expect(refusal("kind", "\"\(kind.rawValue)\"")! == (.unsupported, "/kind"))
     }
-    for task in ["classify", "regress"] {
-      #expect(refusal("task", "\"\(task)\"")! == (.unsupported, "/task"))
-    }
     for variant in CMSVariant.allCases {
       #expect(refusal("cms", "{\"variant\":\"\(variant.rawValue)\"}") == nil)
     }
     #expect(refusal("cms", #"{"meta":"first-order"}"#) == nil)
     #expect(refusal("cms", #"{"meta":"exact"}"#) == nil)
+  }
+
+  @Test func tasksAndVectorsHaveTheirKeys() throws {
+    let cms = #""kind":"cms","inputs":3"#, labels = #""vocab":256,"task":"classify""#
+    let cases: [(String, String)] = [
+      (#"{"kind":"cms","inputs":0,"vocab":0}"#, "/vocab"), (#"{"kind":"cms","vocab":8}"#, "/vocab"),
+      (#"{\#(cms),"vocab":8}"#, "/vocab"), (#"{\#(cms),"task":"lm"}"#, "/task"),
+      (#"{\#(cms),"task":"regress"}"#, "/outputs"), (#"{\#(cms),"outputs":2}"#, "/outputs"),
+      (#"{\#(cms),"task":"regress","outputs":2,"classes":2}"#, "/classes"),
+      (#"{\#(cms),"cms":{"levels":[{"chunk":4},{"chunk":6}]}}"#, "/cms/levels/1/chunk"),
+      (#"{\#(labels),"inputs":3}"#, "/inputs"), (#"{\#(labels),"outputs":3}"#, "/outputs"),
+      (#"{"vocab":256,"classes":3}"#, "/classes"), (#"{\#(labels),"head":{"hidden":3}}"#, "/head/hidden"),
+    ]
+    for (text, place) in cases {
+      let found = refusal(text)
+      #expect(found?.code == .config && found?.place == place, "\(text): \(String(describing: found))")
+    }
+    #expect(refusal(#"{\#(labels),"cms":{"meta":"first-order"}}"#)! == (.unsupported, "/cms/meta"))
+    for text in [#"{\#(cms)}"#, #"{\#(cms),"task":"regress","outputs":2}"#, #"{\#(labels)}"#] {
+      let c = try ModelConfiguration(json: text)
+      try c.validate()
+      #expect(c.canonicalJSON.contains(#""head":{"chunk":1,"clip":1.0,"lr":0.1,"optimizer":"sgd"}"#))
+      #expect(try ModelConfiguration(json: c.canonicalJSON) == c)
+    }
+    #expect(try ModelConfiguration(json: #"{\#(cms)}"#).task == .classify)
+    #expect(!(try ModelConfiguration(json: #"{"vocab":256}"#).canonicalJSON.contains("\"head\"")))
   }
 
   @Test(arguments: LevelOptimizer.allCases) func aLevelMayNameAnyOptimizer(optimizer: LevelOptimizer) {

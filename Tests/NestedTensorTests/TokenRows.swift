@@ -23,7 +23,14 @@ extension OpRow {
   private static let masked = OpRow(
     name: "masked", shapes: { n in [[n + 1, n]] },
     apply: { engine, x, n in try engine.masked(x[0], (0..<n).map { $0 % 3 == 0 }) },
-    oracle: { x, n in x[0].indices.map { $0 % n % 3 == 0 ? x[0][$0] : Double(Engine.unseenOutput) } })
+    oracle: { x, n in x[0].indices.map { $0 % n % 3 == 0 ? x[0][$0] : Double(Engine.unseenOutput) } },
+    reference: { engine, x, n in
+      let seen = (0..<(n + 1) * n).map { $0 % n % 3 == 0 }
+      let kept = try engine.multiply(x[0], try engine.tensor(seen.map { $0 ? 1 : 0 }, x[0].shape))
+      return try engine.add(kept, try engine.tensor(seen.map { $0 ? 0 : Engine.unseenOutput }, x[0].shape))
+    },
+    // Beside -1e30 differences have no digits; the reference has the gradient.
+    hasOracleGradient: false)
 
   /// Three outputs; some targets are not known.
   private static let squaredError = OpRow(

@@ -13,7 +13,8 @@ import Testing
 
   @Test(arguments: LabelCase.all, [true, false])
   func valuesAndGradientsAgreeWithTheOracle(_ c: LabelCase, perRow: Bool) throws {
-    for length in [1, 6] {
+    // Over one token a retention's norm cancels what its queries and keys do.
+    for length in c.readsVectors ? [1, 6] : [4, 7] {
       let model = try c.model(), known = model.configuration.outputCount
       let rows = c.rows(4, length: length, perRow: perRow, labels: known, seed: 72)
       let goal = OracleNetwork.label(c.sizes, model.named, rows: rows, labels: known, c.mixer)
@@ -191,14 +192,26 @@ import Testing
     }
   }
 
-  /// Ten classes in 16 dimensions, two at a time; at the end a session still tells all ten apart. 100 points of each class,
-  /// noise 1 around centres of length 4: the nearest centre is right in 98 of 100. Bar: 80 %, and a head of plain softmax
-  /// regression that forgets would be right in 20 %.
+  /// Ten classes in 16 dimensions, two at a time, nothing of the earlier ones repeated; then a session tells all ten apart.
+  /// 100 points of each class, noise 1 around centres of length 4 (the nearest centre is right in 97 of 100), three sets of
+  /// centres. Bar: 75 %, and more than with a head as hasty as the default, which forgets more. Only the last two classes: 20 %.
   @Test func classesThatArriveTwoAtATime() throws {
+    var right = (slow: 0, hasty: 0)
+    for seed in 0..<3 {
+      right.slow += try rightAnswers(headRate: 0.002, seed: UInt64(780 + seed))
+      right.hasty += try rightAnswers(headRate: 0.1, seed: UInt64(780 + seed))
+    }
+    #expect(right.slow >= 1125 && right.slow > right.hasty, "\(right) of 1500")
+  }
+
+  private func rightAnswers(headRate: Double, seed: UInt64) throws -> Int {
     let configuration = try ModelConfiguration(
-      json: #"{"kind":"cms","inputs":16,"d_model":64,"cms":{"levels":[{"chunk":4,"lr":0.003},{"chunk":64,"lr":0.001}]},"head":{"lr":0.02}}"#)
+      json: """
+        {"kind":"cms","inputs":16,"d_model":256,"head":{"lr":\(headRate)},
+         "cms":{"levels":[{"chunk":4,"hidden":128,"lr":0.001},{"chunk":64,"hidden":128,"lr":0.001}]}}
+        """)
     let model = try Model(runtime: Runtime(threads: 1), configuration: configuration, seed: 6)
-    var random = OracleRandom(78)
+    var random = OracleRandom(seed)
     let centres = (0..<10).map { _ -> [Double] in
       let x = (0..<16).map { _ in random.normal() }
       let norm = x.reduce(0) { $0 + $1 * $1 }.squareRoot()
@@ -210,16 +223,14 @@ import Testing
       return row
     }
     let session = try Session(model: model, learn: .on, seed: 0)
-    for stage in 0..<5 {
-      for i in 0..<200 { try session.teach([point(2 * stage + i % 2)]) }
-    }
+    for stage in 0..<5 { try session.teach((0..<200).map { point(2 * stage + $0 % 2) }) }
+    #expect(session.outputs == 10 && session.skipped == 0)
     var right = 0
     for i in 0..<500 {
       let answers = try session.answers([point(i % 10)])
       if answers.firstIndex(of: answers.max()!)! == i % 10 { right += 1 }
     }
-    #expect(session.outputs == 10 && session.skipped == 0)
-    #expect(right >= 400, "\(right) of 500")
+    return right
   }
 
   /// The defaults, for long: nothing grows without bound.
