@@ -498,7 +498,9 @@ typedef struct nested_estimate {
  *  with its addition is two flops: of matrix products, attention (the keys that
  *  a query sees) and memories, those included that the backward pass makes
  *  again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
- *  1048576 (E_RANGE); what is not valid is refused as by _validate().  [shared] */
+ *  1048576, and no more than 1024 segments of Titans' mode mac or of a meta-learnt
+ *  row (E_RANGE).  What is not valid is refused as by _validate(), and meta
+ *  "exact" as E_UNSUPPORTED.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,
                        nested_estimate *out);
