@@ -12,6 +12,7 @@ tables do not cover fails the run until it is described. Prints "ok N", the numb
 import ctypes
 import os
 import random
+import pathlib
 import re
 import sys
 import tempfile
@@ -19,6 +20,7 @@ import tempfile
 from objects import CONFIG, KINDS, VOCAB, Objects
 
 SENTINEL = 0x5A
+CHECKPOINT = bytes(pathlib.Path(__file__).resolve().parents[1] / "peers" / "fixtures" / "llama" / "tied")
 ROWS, LENGTH, TOKENS = 2, 8, 8
 CALLBACK_STRUCTS = {"nested_log_record", "nested_progress", "nested_token_event"}  # what the library shows to the host
 FROZEN = {"nested_view", "nested_cview"}
@@ -43,6 +45,9 @@ RIGHT = {
     ("nested_model_params_get", "count"): "n_params", ("nested_model_params_set", "count"): "n_params",
     ("nested_model_load", "path"): b"model.saved", ("nested_session_load", "path"): b"session.saved",
     ("nested_trainer_load", "path"): b"trainer.saved",
+    ("nested_model_import", "path"): CHECKPOINT,
+    ("nested_model_stack", "model"): "transformer", ("nested_model_stack", "cms"): b'{"levels":[{"chunk":64}]}',
+    ("nested_model_stack", "pretrained"): 0,
     ("nested_model_load_bytes", "bytes"): "model_bytes", ("nested_model_load_bytes", "size"): "model_size",
     ("nested_snapshot_from_bytes", "bytes"): "snapshot_bytes", ("nested_snapshot_from_bytes", "size"): "snapshot_size",
     ("nested_model_forward", "dst"): (ROWS, LENGTH, VOCAB),
@@ -66,7 +71,7 @@ FIELDS = {
 OPTIONAL = {  # where NULL is allowed: by parameter, or by function and parameter
     "run", "options", "logits", "user", "hook", "on_token", "sampling", "logprobs", "out_sum", "out_count", "out_finish", "out_done",
     "out_n_targets", "bucket_elements",
-    ("nested_config_to_json", "pointer"), ("nested_session_feed", "out"), ("nested_trainer_step", "out"),
+    ("nested_config_to_json", "pointer"), ("nested_model_stack", "cms"), ("nested_session_feed", "out"), ("nested_trainer_step", "out"),
     ("nested_trainer_accumulate", "out"), ("nested_trainer_apply", "out"), ("nested_trainer_fit", "out"),
     ("nested_session_generate", "dst"), ("nested_last_error", "out"),
     ("nested_batch", "targets"), ("nested_batch", "weights"), ("nested_run", "cancel"), ("nested_sampling", "logit_bias"),
@@ -82,6 +87,11 @@ for line in """
 *.path | long | RANGE
 nested_model_save.path nested_session_save.path nested_trainer_save.path | not text, brace | OK
 nested_model_load.path nested_session_load.path nested_trainer_load.path | not text, brace | IO
+nested_model_import.path | not text, brace | IO
+nested_model_stack.cms | empty | OK
+nested_model_stack.cms | long, not text, brace | PARSE
+nested_model_stack.length | 0 | OK
+nested_model_stack.pretrained | 0 | OK
 *.flags | 0 | OK
 *.flags | max, top | ARGUMENT
 *.pointer | long | RANGE
@@ -166,6 +176,7 @@ class Matrix(Objects):
         self.call("nested_snapshot_release", at("snapshot"))
         self.live["snapshot"] = self.made("nested_session_snapshot", at("session"))
         self.untrained = self.made("nested_model_clone", at("model"))
+        self.transformer = self.made("nested_model_import", at("context"), CHECKPOINT, None)
         self.model_bytes = self.taken("nested_model_save_blob", at("model"), ctypes.c_uint32(0))
         self.snapshot_bytes = self.taken("nested_snapshot_to_blob", at("snapshot"))
         self.model_size, self.snapshot_size = len(self.model_bytes), len(self.snapshot_bytes)
@@ -548,6 +559,7 @@ class Matrix(Objects):
         for function in self.abi["functions"]:
             self.cover(function)
         self.call("nested_model_release", ctypes.c_void_p(self.untrained))
+        self.call("nested_model_release", ctypes.c_void_p(self.transformer))
 
 
 def main():
