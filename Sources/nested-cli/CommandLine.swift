@@ -29,7 +29,8 @@ struct NestedCLI: ParsableCommand {
       """,
     version: Library.version,
     subcommands: [
-      Train.self, Generate.self, Learn.self, Score.self, Consolidate.self, Info.self, Bench.self,
+      Train.self, Generate.self, Learn.self, Score.self, Consolidate.self, Import.self, Stack.self,
+      Info.self, Bench.self,
     ])
 
   static func main() {

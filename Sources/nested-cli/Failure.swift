@@ -50,6 +50,21 @@ struct Stopped: Error {
 extension Failure {
   /// What the library says of `subject`, and what to do about it.
   init(_ error: NestedError, about subject: String = "") {
+    let (kind, advice) = Self.judgement(error.status)
+    self.init(kind, Self.sentence(error, subject) + (advice.map { "; \($0)" } ?? ""))
+  }
+
+  /// A checkpoint of another library could not be read: the advice for our own files does not fit, and what is wrong is
+  /// always in the folder.
+  init(importing folder: String, _ error: NestedError) {
+    switch error.status {
+    case .io: self.init(reading: error.place.isEmpty ? folder : error.place, errno: error.osError)
+    case .outOfMemory, .limit: self.init(.system, Self.sentence(error, folder))
+    default: self.init(.data, Self.sentence(error, folder))
+    }
+  }
+
+  private static func sentence(_ error: NestedError, _ subject: String) -> String {
     // "[session] the file ..." → "the file ..."
     var sentence = error.message[...]
     if sentence.hasPrefix("["), let end = sentence.firstIndex(of: "]") {
@@ -59,8 +74,7 @@ extension Failure {
     var text = subject.isEmpty ? String(sentence) : "\(subject): \(sentence)"
     if !error.place.isEmpty && !sentence.contains(error.place) { text += " (\(error.place))" }
     if let offset = error.offset { text += " at byte \(offset)" }
-    let (kind, advice) = Self.judgement(error.status)
-    self.init(kind, text + (advice.map { "; \($0)" } ?? ""))
+    return text
   }
 
   private static func judgement(_ status: Status) -> (Kind, advice: String?) {

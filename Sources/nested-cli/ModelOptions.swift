@@ -73,7 +73,7 @@ extension Model {
   fileprivate func ofBytes(_ subject: String) throws -> Model {
     let vocab = try info.vocab
     guard vocab == 256 else {
-      throw Failure(.data, "\(subject): a vocabulary of \(vocab), not of the 256 bytes")
+      throw Failure(.data, "\(subject): a vocabulary of \(vocab), not of the 256 bytes; a program has to give it token ids")
     }
     return self
   }

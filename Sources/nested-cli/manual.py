@@ -79,6 +79,9 @@ For each file, then for all of several: "file" (null: all), "bytes", "predicted"
 .B consolidate
 "event": "saved", "model", "sessions".
 .TP
+.BR import ", " stack
+"event": "saved", "model", "from", "parameters", "vocab", "n_levels".
+.TP
 .B info
 For each file: "file", "content" ("model", "trainer", "session", "delta"), "version" (of the format), "bytes", "fingerprint" (of the
 configuration). Model: "kind", "parameters", "tensors", "vocab", "d_model", "n_layers", "n_levels", "config". Trainer: "steps", "options".

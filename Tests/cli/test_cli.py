@@ -21,7 +21,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "build" / "bin" / "nested-cli"
 SOURCES = ROOT / "Sources" / "nested-cli"
-COMMANDS = ["train", "generate", "learn", "score", "consolidate", "info", "bench"]
+COMMANDS = ["train", "generate", "learn", "score", "consolidate", "import", "stack", "info", "bench"]
 SMALL = ["--preset", "hope-0.1m", "--batch", "2", "--length", "32"]
 TEXT = b"the quick brown fox jumps over the lazy dog. " * 40
 OTHER = b"zwei drei vier funf sechs sieben acht neun zehn. " * 60
