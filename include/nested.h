@@ -498,7 +498,9 @@ typedef struct nested_estimate {
  *  with its addition is two flops: of matrix products, attention (the keys that
  *  a query sees) and memories, those included that the backward pass makes
  *  again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
- *  1048576 (E_RANGE); what is not valid is refused as by _validate().  [shared] */
+ *  1048576, and no more than 1024 segments of Titans' mode mac or of a meta-learnt
+ *  row (E_RANGE).  What is not valid is refused as by _validate(), and meta
+ *  "exact" as E_UNSUPPORTED.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,
                        nested_estimate *out);
@@ -527,13 +529,13 @@ typedef struct nested_model_info {
     int32_t  dtype;                  /**< of the weights: NESTED_F32           */
     int64_t  vocab;                  /**< token ids, 0 = it reads vectors      */
     int64_t  d_model;                /**< width                                */
-    int64_t  n_inputs;               /**< numbers in an input vector, or 0     */
-    int64_t  n_outputs;              /**< of a position: vocab, classes or     */
-                                     /**< outputs                              */
     uint64_t n_tensors;              /**< named tensors                        */
     uint64_t n_params, weight_bytes; /**< elements and bytes of all of them    */
     uint64_t version;                /**< grows with each change of the weights */
     uint64_t fingerprint;            /**< hash of the canonical config         */
+    int64_t  n_inputs;               /**< numbers in an input vector, or 0     */
+    int64_t  n_outputs;              /**< of a position: vocab, classes or     */
+                                     /**< outputs                              */
 } nested_model_info;
 /** [shared] */
 NESTED_API NESTED_CHECK nested_status
@@ -691,9 +693,9 @@ typedef struct nested_eval {
     double   loss;          /**< weighted mean in nats, NaN without targets     */
     double   perplexity;    /**< exp(loss); NaN for REGRESS, whose loss is half */
                             /**< the squared error summed over the outputs      */
+    double   n_targets;     /**< targets that counted, by their weights         */
     double   accuracy;      /**< CLASSIFY: share of targets that were ranked    */
                             /**< first, by their weights; else NaN              */
-    double   n_targets;     /**< targets that counted, by their weights         */
 } nested_eval;
 
 /** Loss of a batch from fresh state, weights unchanged.  [shared] */
@@ -928,7 +930,8 @@ nested_session_teach(nested_session *session, const nested_batch *batch,
 /** Answers for rows, each a fresh sequence through the session's levels, which
  *  stay as they are.  dst as for nested_model_forward(), with the session's
  *  n_outputs; a label that was never seen has -1e30.  Memories are written
- *  within a row, whatever the mode.  [shared] */
+ *  within a row, whatever the mode; labels and weights are not looked at.
+ *  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_predict(const nested_session *session, const nested_batch *batch,
                        const nested_run *run, const nested_view *dst);

@@ -5,6 +5,22 @@ internal import NestedTraining
 
 // Section 6 of the header: what a configuration costs.
 
+/// Counting walks every operation of a row, and some rows have very many.
+private func checkIsCounted(_ c: ModelConfiguration, _ length: Int) throws(NestedError) {
+  guard c.levels.isEmpty || c.cms.meta != .exact else {
+    throw NestedError(.unsupported, "The work of meta exact is not counted.", place: "/cms/meta")
+  }
+  let longest = 1024
+  if c.kind == .titans, c.titans.mode == .mac, length / c.titans.segment > longest {
+    throw NestedError(
+      .range, "seq_len is \(length); at most \(longest) segments of \(c.titans.segment) are counted.", place: "seq_len")
+  }
+  if !c.levels.isEmpty, c.cms.meta == .firstOrder, length / c.segment > longest {
+    throw NestedError(
+      .range, "seq_len is \(length); at most \(longest) segments of \(c.segment) are counted.", place: "seq_len")
+  }
+}
+
 @_cdecl("nested_config_estimate")
 public func nested_config_estimate(
   _ config: OpaquePointer?, _ n_seq: Int64, _ seq_len: Int64, _ out: UnsafeMutablePointer<nested_estimate>?
@@ -21,6 +37,7 @@ public func nested_config_estimate(
     }
     let configuration = try object.gate.withLock("config") { () throws(NestedError) in object.value }
     try configuration.validate()
+    try checkIsCounted(configuration, Int(seq_len))
     let estimate = try Estimate(configuration, batch: Int(n_seq), length: Int(seq_len))
     var result = nested_estimate()
     result.n_params = UInt64(estimate.parameters)

@@ -105,8 +105,8 @@ extension Session {
   /// stays where it is; the clock advances by the length of each row. `total` grows by the loss of every row that has been
   /// committed, taken before it was learnt from.
   ///
-  /// Kind cms works on each input alone: with a label for every position a row is as good as its inputs one by one, and is
-  /// cut where a level steps. Everywhere else a row is one segment: its gradient is taken at the weights in force at its
+  /// Kind cms works on each input alone: with a label for every position a row is its inputs one by one (to rounding: the
+  /// gradients of a piece are summed in one product), and is cut where a level steps. Everywhere else a row is one segment: its gradient is taken at the weights in force at its
   /// start, and then every level whose period has ended within the row steps, once.
   package func teach(
     _ input: NetworkInput, _ labels: Labels, batch: Int, length: Int, into total: inout LabelLoss,
@@ -116,22 +116,26 @@ extension Session {
     defer { model.runtime.checkIn(engine) }
     for row in 0..<batch {
       let mean = total.targets > 0 ? total.lossSum / total.targets : .nan
-      try control.report("teach", row * length, batch * length, mean)
-      total += try teachRow(engine, input.advanced(by: row * length, width: width), labels, row, length)
+      total += try teachRow(engine, input.advanced(by: row * length, width: width), labels, row, length) {
+        (done) throws(NestedError) in
+        try control.report("teach", row * length + done, batch * length, mean)
+      }
     }
     let mean = total.targets > 0 ? total.lossSum / total.targets : .nan
     try control.report("teach", batch * length, batch * length, mean)
   }
 
-  /// All or nothing.
+  /// All or nothing. `report` hears where the row is, before each piece of it.
   private func teachRow(
-    _ engine: Engine, _ input: NetworkInput, _ labels: Labels, _ row: Int, _ length: Int
+    _ engine: Engine, _ input: NetworkInput, _ labels: Labels, _ row: Int, _ length: Int,
+    _ report: (Int) throws(NestedError) -> Void
   ) throws(NestedError) -> LabelLoss {
     let cuts = model.configuration.kind.readsVectors && !labels.perRow
     let first = labels.perRow ? row : row * length
     let whole = cuts ? pieceEnd(labels, first, 0, length) == length : true
     // What a single piece changes it changes after everything that can fail; a copy would make it copy the levels.
     if whole && !hasNewLabel(labels, first..<first + (labels.perRow ? 1 : length)) {
+      try report(0)
       return try learn(engine, input, labels, first, length)
     }
     let before = state
@@ -139,6 +143,7 @@ extension Session {
     do throws(NestedError) {
       var start = 0
       while start < length {
+        try report(start)
         let end = cuts ? pieceEnd(labels, first, start, length) : length
         let places = labels.perRow ? first..<first + 1 : first + start..<first + end
         try admitLabels(labels, places)

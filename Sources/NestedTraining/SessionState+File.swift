@@ -60,7 +60,7 @@ extension SessionState {
       fresh.levels[i].frozen = level.frozen
       fresh.levels[i].learningRateScale = level.learningRateScale
     }
-    fresh.setOutputs(seen, outputs)
+    try fresh.setOutputs(seen, outputs)
     return fresh
   }
 

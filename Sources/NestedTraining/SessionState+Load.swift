@@ -47,7 +47,7 @@ extension SessionState {
     try self.init(
       model: model, learn: mode, seed: UInt64(bitPattern: clock[2]), levels: table.slots.count)
     position = Int(clock[0])
-    setOutputs(seen, outputs)
+    try setOutputs(seen, outputs)
     if model.configuration.hasLabels {
       let count = try file.int64s("taught", atMost: 1)
       guard count.count == 1, (0...clock[0]).contains(count[0]) else { throw corrupt("taught") }
@@ -85,6 +85,7 @@ extension SessionState {
       else { throw corrupt("history") }
 
       if let start = try read("segment.recurrent", model.network.stateSize) {
+        guard !model.configuration.hasLabels else { throw corrupt("segment.recurrent") }  // such a stream has no targets
         segmentTokens = try tokens("segment.tokens", atMost: model.configuration.segment)
         segmentSampled = try file.uint8s("segment.sampled", atMost: model.configuration.segment).map { $0 != 0 }
         let first = position - segmentTokens.count

@@ -92,8 +92,10 @@ package struct SessionState {
     return count
   }
 
-  /// As many outputs as a classifier knows labels.
-  mutating func setOutputs(_ seen: [Bool], _ outputs: Int) {
+  /// As many outputs as a classifier knows labels, and room for them; the last output is dropped.
+  mutating func setOutputs(_ seen: [Bool], _ outputs: Int) throws(NestedError) {
+    output = try Storage(count: outputs, budget: model.runtime.budget)
+    output.floats.fill(0, count: outputs)
     (self.seen, self.outputs) = (seen, outputs)
   }
 

@@ -128,6 +128,7 @@ import Testing
     try delta.restore(SessionState(model: model, bytes: session.snapshot().bytes(delta: true)))
     #expect(bits(try delta.answers(rows)) == bits(try session.answers(rows)))
     #expect(delta.position == 0)
+    #expect(delta.state.output.count == session.outputs)
   }
 
   /// Wherever memory ends, a row is learnt from or it is not.

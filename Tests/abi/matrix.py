@@ -11,8 +11,10 @@ tables do not cover fails the run until it is described. Prints "ok N", the numb
 """
 import ctypes
 import os
+import pathlib
 import random
 import re
+import shutil
 import sys
 import tempfile
 
@@ -20,6 +22,9 @@ from objects import CONFIG, KINDS, VOCAB, Objects
 
 SENTINEL = 0x5A
 ROWS, LENGTH, TOKENS = 2, 8, 8
+VECTORS = b'{"kind":"cms","inputs":4,"classes":3,"d_model":16,"cms":{"levels":[{"chunk":4,"hidden":16}]}}'
+INPUTS, CLASSES = 4, 3
+CHECKPOINT = pathlib.Path(__file__).resolve().parents[1] / "peers/fixtures/llama/tied"
 CALLBACK_STRUCTS = {"nested_log_record", "nested_progress", "nested_token_event"}  # what the library shows to the host
 FROZEN = {"nested_view", "nested_cview"}
 
@@ -31,7 +36,7 @@ TEXTS = {
 NUMBERS = {
     "seed": 1, "kind": 1, "length": (1 << 64) - 1, "flags": 0, "index": 0, "steps": 1, "n_seq": 1, "seq_len": 4, "n_tokens": TOKENS,
     "n": TOKENS, "count": 1, "capacity": VOCAB, "max_tokens": 2, "layer": 0, "level": 0, "learn": 0, "bucket_elements": 0,
-    "lr": 0.001, "status": 0, "dtype": 1, "handle_kind": 0, "value": VOCAB,
+    "lr": 0.001, "status": 0, "dtype": 1, "handle_kind": 0, "value": VOCAB, "pretrained": 0,
 }
 # (function, parameter): a text, a number, a shape, or the name of an attribute of Matrix.
 RIGHT = {
@@ -48,8 +53,16 @@ RIGHT = {
     ("nested_model_forward", "dst"): (ROWS, LENGTH, VOCAB),
     ("nested_trainer_create", "model"): "untrained",
     ("nested_session_feed", "logits"): (VOCAB,), ("nested_sessions_feed", "logits"): (1, VOCAB),
+    ("nested_model_import", "path"): b"checkpoint.saved",
+    ("nested_model_stack", "model"): "transformer", ("nested_model_stack", "cms"): b'{"levels":[{"chunk":4}]}',
+    ("nested_session_feed_vectors", "session"): "vectors", ("nested_session_feed_vectors", "inputs"): (TOKENS, INPUTS),
+    ("nested_session_feed_vectors", "outputs"): (CLASSES,),
+    ("nested_session_teach", "session"): "vectors",
+    ("nested_session_predict", "session"): "vectors", ("nested_session_predict", "dst"): (ROWS, CLASSES),
 }
-FIELDS = {
+LABELLED = {"n_seq": ROWS, "seq_len": LENGTH, "inputs": "inputs", "labels": "labels"}
+FIELDS = {  # by struct, or by function and struct
+    ("nested_session_teach", "nested_batch"): LABELLED, ("nested_session_predict", "nested_batch"): LABELLED,
     "nested_context_options": {"n_threads": 1},
     "nested_batch": {"n_seq": ROWS, "seq_len": LENGTH, "tokens": "tokens", "targets": "tokens", "weights": "ones"},
     "nested_run": {"cancel": "cancel"},
@@ -64,24 +77,25 @@ FIELDS = {
 # ---- which status answers what -----------------------------------------------------------------------------------
 
 OPTIONAL = {  # where NULL is allowed: by parameter, or by function and parameter
-    "run", "options", "logits", "user", "hook", "on_token", "sampling", "logprobs", "out_sum", "out_count", "out_finish", "out_done",
+    "run", "options", "logits", "outputs", "user", "hook", "on_token", "sampling", "logprobs", "out_sum", "out_count", "out_finish", "out_done",
     "out_n_targets", "bucket_elements",
     ("nested_config_to_json", "pointer"), ("nested_session_feed", "out"), ("nested_trainer_step", "out"),
     ("nested_trainer_accumulate", "out"), ("nested_trainer_apply", "out"), ("nested_trainer_fit", "out"),
-    ("nested_session_generate", "dst"), ("nested_last_error", "out"),
+    ("nested_session_generate", "dst"), ("nested_last_error", "out"), ("nested_model_stack", "cms"),
+    ("nested_session_feed_vectors", "out"), ("nested_session_teach", "out"), ("nested_batch", "inputs"), ("nested_batch", "labels"),
     ("nested_batch", "targets"), ("nested_batch", "weights"), ("nested_run", "cancel"), ("nested_sampling", "logit_bias"),
     ("nested_consolidation", "session_weights"),
 }
 REQUIRED = {("nested_session_output", "out_count"), ("nested_last_error", "out")}
 
 # Where the type's own answer is not the right one: function or struct . parameter or field | values | statuses. `*` stands for any
-# owner, or for any value.
+# owner, or for any value. A function . struct . field is that field in that function's struct.
 STATUS = {}
 for line in """
 *.path | empty | ARGUMENT
 *.path | long | RANGE
 nested_model_save.path nested_session_save.path nested_trainer_save.path | not text, brace | OK
-nested_model_load.path nested_session_load.path nested_trainer_load.path | not text, brace | IO
+nested_model_load.path nested_session_load.path nested_trainer_load.path nested_model_import.path | not text, brace | IO
 *.flags | 0 | OK
 *.flags | max, top | ARGUMENT
 *.pointer | long | RANGE
@@ -94,6 +108,15 @@ nested_config_to_json.pointer | empty | OK
 nested_trainer_create.options | long, not text, brace | PARSE
 nested_trainer_create.options | empty | OK
 nested_trainer_create.length | 0 | OK
+nested_model_stack.cms | long, not text, brace | PARSE
+nested_model_stack.cms | empty | OK
+nested_model_stack.length nested_model_stack.pretrained | 0 | OK
+nested_session_teach.nested_batch.inputs nested_session_predict.nested_batch.inputs nested_session_teach.nested_batch.labels | null | ARGUMENT
+nested_session_teach.nested_batch.tokens nested_session_predict.nested_batch.tokens | null | OK
+nested_session_teach.nested_batch.tokens nested_session_predict.nested_batch.tokens | * | ARGUMENT
+nested_session_teach.nested_batch.targets nested_session_predict.nested_batch.targets | null | OK
+nested_session_teach.nested_batch.targets nested_session_predict.nested_batch.targets | * | ARGUMENT
+nested_session_predict.nested_batch.labels nested_session_predict.nested_batch.weights | * | OK
 nested_config_set_string.value | empty, brace | CONFIG
 nested_config_set_string.value | long | RANGE
 nested_config_set_string.value | not text | ARGUMENT
@@ -166,12 +189,29 @@ class Matrix(Objects):
         self.call("nested_snapshot_release", at("snapshot"))
         self.live["snapshot"] = self.made("nested_session_snapshot", at("session"))
         self.untrained = self.made("nested_model_clone", at("model"))
+        self.transformer = self.model_of(CONFIG.replace(b"hope", b"transformer"))
+        self.reader = self.model_of(VECTORS)
+        self.vectors = self.made("nested_session_create", ctypes.c_void_p(self.reader), None)
+        self.vectors_before = self.made("nested_session_snapshot", ctypes.c_void_p(self.vectors))
+        shutil.copytree(CHECKPOINT, "checkpoint.saved")
         self.model_bytes = self.taken("nested_model_save_blob", at("model"), ctypes.c_uint32(0))
         self.snapshot_bytes = self.taken("nested_snapshot_to_blob", at("snapshot"))
         self.model_size, self.snapshot_size = len(self.model_bytes), len(self.snapshot_bytes)
         for kind in ("model", "session", "trainer"):
             arguments = [at(kind), ctypes.c_char_p(b"%s.saved" % kind.encode()), ctypes.c_uint32(1), None]
             assert self.call("nested_%s_save" % kind, *arguments) == 0
+
+    def model_of(self, json):
+        config = ctypes.c_void_p(self.made("nested_config_from_json", json, ctypes.c_size_t(len(json))))
+        model = self.made("nested_model_create", ctypes.c_void_p(self.live["context"]), config, ctypes.c_uint64(1))
+        self.call("nested_config_release", config)
+        return model
+
+    def session_bytes(self, session):
+        snapshot = ctypes.c_void_p(self.made("nested_session_snapshot", ctypes.c_void_p(session)))
+        bytes_ = self.taken("nested_snapshot_to_blob", snapshot)
+        self.call("nested_snapshot_release", snapshot)
+        return bytes_
 
     def tensor_elements(self):
         info = self.struct("nested_tensor_info")
@@ -196,9 +236,7 @@ class Matrix(Objects):
         """Everything that a refused call must leave alone."""
         at = lambda kind: ctypes.c_void_p(self.live[kind])
         assert self.call("nested_model_params_get", at("model"), self.weights, ctypes.c_size_t(self.n_params)) == 0
-        snapshot = ctypes.c_void_p(self.made("nested_session_snapshot", at("session")))
-        session = self.taken("nested_snapshot_to_blob", snapshot)
-        self.call("nested_snapshot_release", snapshot)
+        session = self.session_bytes(self.live["session"]) + self.session_bytes(self.vectors)
         assert self.call("nested_trainer_save", at("trainer"), ctypes.c_char_p(b"state"), ctypes.c_uint32(1), None) == 0
         with open("state", "rb") as file:
             trainer = file.read()
@@ -215,6 +253,8 @@ class Matrix(Objects):
         assert self.call("nested_trainer_set_lr", at("trainer"), ctypes.c_double(-1)) == 0
         assert self.call("nested_cancel_clear", at("cancel")) == 0
         assert self.call("nested_session_restore", at("session"), at("snapshot")) == 0
+        before = ctypes.c_void_p(self.vectors_before)
+        assert self.call("nested_session_restore", ctypes.c_void_p(self.vectors), before) == 0
         self.call("nested_config_release", at("config"))
         self.live["config"] = self.made("nested_config_from_json", CONFIG, ctypes.c_size_t(len(CONFIG)))
         for name in os.listdir("."):
@@ -245,6 +285,10 @@ class Matrix(Objects):
             return self.array(ctypes.c_float, *[1.0] * max(VOCAB, ROWS * LENGTH))
         if what == "doubles":
             return self.array(ctypes.c_double, 1.0, 1.0)
+        if what == "inputs":
+            return self.struct_at("nested_cview", shape=(ROWS, LENGTH, INPUTS))
+        if what == "labels":
+            return self.struct_at("nested_cview", {"dtype": 5}, shape=(ROWS,))
         if what == "cancel":
             return self.live["cancel"]
         value = getattr(self, what)
@@ -252,7 +296,7 @@ class Matrix(Objects):
 
     def struct_at(self, name, changes=(), shape=None, size=None, shift=0):
         """An address of a right struct with some fields changed."""
-        fields = dict(FIELDS.get(name, {}))
+        fields = dict(FIELDS.get((self.function, name), FIELDS.get(name, {})))
         if shape is not None:
             count = 1
             for extent in shape:
@@ -457,6 +501,7 @@ class Matrix(Objects):
     def fresh(self, function):
         """Right values for all parameters, or None with a complaint."""
         self.memory.clear()
+        self.function = function
         parameters = self.abi["functions"][function]["parameters"]
         values = [self.right(function, p) for p in parameters]
         missing = [p["name"] for p, v in zip(parameters, values) if v is None]
@@ -466,7 +511,8 @@ class Matrix(Objects):
         return values
 
     def expected(self, owner, name, one):
-        for key in ((owner, name, one.label), (owner, name, "*"), ("*", name, one.label)):
+        special = (self.function, owner, name)
+        for key in ((*special, one.label), (*special, "*"), (owner, name, one.label), (owner, name, "*"), ("*", name, one.label)):
             if key in STATUS:
                 return STATUS[key]
         return one.statuses
@@ -547,7 +593,10 @@ class Matrix(Objects):
             self.problem(name, "", "", "a struct that no function takes: say in matrix.py who reads it")
         for function in self.abi["functions"]:
             self.cover(function)
-        self.call("nested_model_release", ctypes.c_void_p(self.untrained))
+        self.call("nested_snapshot_release", ctypes.c_void_p(self.vectors_before))
+        self.call("nested_session_release", ctypes.c_void_p(self.vectors))
+        for model in (self.untrained, self.transformer, self.reader):
+            self.call("nested_model_release", ctypes.c_void_p(model))
 
 
 def main():

@@ -153,6 +153,7 @@ int main(void)
     static const char *const calls[] = {
         "nested_model_save", "nested_model_load", "nested_model_evaluate", "nested_model_forward", "nested_trainer_step",
         "nested_trainer_accumulate", "nested_trainer_apply", "nested_trainer_save", "nested_trainer_load",
+        "nested_model_import", "nested_model_stack", "nested_session_predict",
         "nested_session_score", "nested_session_save", "nested_session_load", "nested_model_consolidate"};
     tour t;
     size_t i;

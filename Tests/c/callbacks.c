@@ -191,10 +191,10 @@ static void enter_own(const origin *o)
     CHECK(refused + worked == TOUR_LENGTH);
     CHECK(refused_kind[0] == 0 && refused_kind[NESTED_HANDLE_CONFIG] == 0 && refused_kind[NESTED_HANDLE_CONTEXT] == 0);
     if (busy == 0) CHECK(refused == 0);
-    /* session_reset works on the second session. */
-    if (busy == NESTED_HANDLE_SESSION) CHECK(worked_kind[busy] <= 1 && refused_kind[NESTED_HANDLE_TRAINER] == 0);
-    if (busy == NESTED_HANDLE_TRAINER) CHECK(worked_kind[busy] == 0 && worked_kind[NESTED_HANDLE_SESSION] == 0);
-    if (busy == NESTED_HANDLE_MODEL) CHECK(worked_kind[NESTED_HANDLE_SESSION] == 0);
+    /* Three functions read, teach and ask a session of another model; session_reset works on the second session. */
+    if (busy == NESTED_HANDLE_SESSION) CHECK(worked_kind[busy] <= 3 + 1 && refused_kind[NESTED_HANDLE_TRAINER] == 0);
+    if (busy == NESTED_HANDLE_TRAINER) CHECK(worked_kind[busy] == 0 && worked_kind[NESTED_HANDLE_SESSION] == 3);
+    if (busy == NESTED_HANDLE_MODEL) CHECK(worked_kind[NESTED_HANDLE_SESSION] == 3);
 }
 
 /* The log speaks when the call has let go of its objects: everything may be called. */

@@ -169,6 +169,27 @@ static nested_status feed_both(tour *t)
     return status;
 }
 
+static nested_status feed_vectors(tour *t)
+{
+    nested_cview inputs = tour_inputs(t, 2, committed);
+    nested_feed out;
+    nested_status status;
+    NESTED_INIT(out);
+    status = nested_session_feed_vectors(t->vectors, &inputs, NULL, NULL, &out);
+    committed += out.n_consumed;
+    return status;
+}
+
+static nested_status teach(tour *t)
+{
+    nested_eval out;
+    nested_status status;
+    NESTED_INIT(out);
+    status = tour_teach(t, committed, &out);
+    committed += (int64_t)out.n_targets;
+    return status;
+}
+
 static nested_status fit(tour *t)
 {
     nested_fit out;
@@ -191,6 +212,7 @@ static void pieces(tour *t, const char *name, nested_status (*go)(tour *), int64
                 OK(nested_model_params_set(t->model, t->params, t->n_params));
                 OK(nested_session_restore(t->session, t->snapshot));
                 OK(nested_session_restore(t->second, t->snapshot));
+                OK(nested_session_restore(t->vectors, t->blank));
                 OK(nested_trainer_load(t->trainer, t->trainer_file, NULL));
                 committed = 0;
                 enough = !ran_out(without(which, k, forever, t, go), name, k);
@@ -226,6 +248,7 @@ int main(void)
         nested_status (*go)(tour *);
         int64_t total;
     } in_pieces[] = {{"nested_session_feed", feed, TOUR_TOKENS}, {"nested_session_generate", generate, 24},
+                     {"nested_session_feed_vectors", feed_vectors, 6}, {"nested_session_teach", teach, 2},
                      {"nested_sessions_feed", feed_both, 2}, {"nested_trainer_fit", fit, 3}};
     enum { N_PIECES = sizeof in_pieces / sizeof *in_pieces };
     tour t;

@@ -20,13 +20,14 @@ RELEASER(snapshot)
 RELEASER(trainer)
 RELEASER(config)
 
-enum { N_HELD = 8, N_ORDERS = 24 };
+enum { N_HELD = 12, N_ORDERS = 24 };
 
 static void all_held(held *list)
 {
     held all[N_HELD] = {
         {t.context, release_context}, {t.model, release_model}, {t.session, release_session}, {t.snapshot, release_snapshot},
-        {t.trainer, release_trainer}, {t.second, release_session}, {t.spare, release_model}, {t.config, release_config}};
+        {t.trainer, release_trainer}, {t.second, release_session}, {t.spare, release_model}, {t.config, release_config},
+        {t.vectors, release_session}, {t.reader, release_model}, {t.transformer, release_model}, {t.blank, release_snapshot}};
     memcpy(list, all, sizeof all);
 }
 

@@ -14,6 +14,10 @@ static const char tour_config[] =
     "\"memory\":{\"memory_chunk\":4,\"projection_chunk\":4},"
     "\"cms\":{\"levels\":[{\"chunk\":8,\"hidden\":16,\"lr\":0.1},{\"chunk\":16,\"hidden\":16,\"lr\":0.05},"
     "{\"chunk\":0,\"hidden\":16}]}}";
+static const char tour_reader[] =
+    "{\"kind\":\"cms\",\"inputs\":4,\"classes\":3,\"d_model\":16,\"cms\":{\"levels\":[{\"chunk\":4,\"hidden\":16}]}}";
+static const char tour_transformer[] =
+    "{\"kind\":\"transformer\",\"vocab\":32,\"d_model\":16,\"n_layers\":1,\"head_dim\":16,\"d_ff\":32}";
 
 typedef struct {
     nested_context *context;
@@ -21,7 +25,10 @@ typedef struct {
     nested_model *model, *spare; /* spare: without a trainer */
     nested_trainer *trainer;
     nested_session *session, *second; /* both learn; of `model` */
+    nested_model *reader, *transformer;
+    nested_session *vectors; /* of `reader` */
     nested_snapshot *snapshot;        /* of `session`, when it had read 20 tokens */
+    nested_snapshot *blank;           /* of `vectors`, fresh */
     nested_cancel *cancel;
     nested_blob *blob, *model_blob, *snapshot_blob;
     const nested_run *run; /* companion of the long calls, or NULL */
@@ -29,7 +36,7 @@ typedef struct {
     float values[TOUR_TOKENS * VOCAB];
     float *params;
     size_t n_params;
-    char model_file[128], session_file[128], trainer_file[128], output_file[128];
+    char model_file[128], session_file[128], trainer_file[128], output_file[128], checkpoint[1024];
 } tour;
 
 typedef struct {
@@ -123,6 +130,9 @@ static inline nested_status tour_is(int condition) { return condition ? NESTED_O
     MAKES(model_save_blob, NESTED_HANDLE_MODEL, nested_blob, (t->model, 0, &made), nested_blob_release(made)) \
     MAKES(model_load_bytes, NESTED_HANDLE_CONTEXT, nested_model, \
           (t->context, nested_blob_data(t->model_blob), nested_blob_size(t->model_blob), 0, &made), nested_model_release(made)) \
+    MAKES(model_import, NESTED_HANDLE_CONTEXT, nested_model, (t->context, t->checkpoint, t->run, &made), nested_model_release(made)) \
+    MAKES(model_stack, NESTED_HANDLE_MODEL, nested_model, \
+          (t->transformer, NULL, 0, 0, 1, t->run, &made), nested_model_release(made)) \
     CALL(model_evaluate, NESTED_HANDLE_MODEL, \
          nested_batch batch = make_batch(t->text, 2, 24); nested_eval out; NESTED_INIT(out); \
          return nested_model_evaluate(t->model, &batch, t->run, &out);) \
@@ -157,6 +167,10 @@ static inline nested_status tour_is(int condition) { return condition ? NESTED_O
     CALL(session_feed, NESTED_HANDLE_SESSION, \
          nested_view view = dense_view(t->values, NESTED_F32, TOUR_TOKENS, VOCAB); \
          return nested_session_feed(t->session, t->text, TOUR_TOKENS, t->run, &view, NULL);) \
+    CALL(session_feed_vectors, NESTED_HANDLE_SESSION, \
+         nested_cview inputs = tour_inputs(t, 2, 0); return nested_session_feed_vectors(t->vectors, &inputs, t->run, NULL, NULL);) \
+    CALL(session_teach, NESTED_HANDLE_SESSION, return tour_teach(t, 0, NULL);) \
+    CALL(session_predict, NESTED_HANDLE_SESSION, return tour_predict(t);) \
     CALL(sessions_feed, NESTED_HANDLE_SESSION, \
          nested_session *list[2]; list[0] = t->session; list[1] = t->second; \
          return nested_sessions_feed(list, 2, t->text, t->run, NULL, NULL);) \
@@ -214,6 +228,50 @@ static nested_status tour_tensor(tour *t, int set)
     return nested_model_tensor_set(t->spare, 0, &source);
 }
 
+/* Rows of three vectors, or with two dimensions vectors: two and six in all, but for the first `done` of them. */
+static nested_cview tour_inputs(tour *t, int32_t ndim, int64_t done)
+{
+    nested_cview view;
+    memset(&view, 0, sizeof view);
+    view.data = t->params + done * (ndim == 2 ? 4 : 12);
+    view.dtype = NESTED_F32;
+    view.ndim = ndim;
+    view.shape[0] = (ndim == 2 ? 6 : 2) - done;
+    view.shape[1] = ndim == 2 ? 4 : 3;
+    view.shape[2] = 4;
+    return view;
+}
+
+static nested_status tour_teach(tour *t, int64_t done, nested_eval *out)
+{
+    static const int64_t labels[2] = {2, 0};
+    nested_cview inputs = tour_inputs(t, 3, done), classes;
+    nested_batch batch;
+    NESTED_INIT(batch);
+    batch.n_seq = 2 - done;
+    batch.seq_len = 3;
+    batch.inputs = &inputs;
+    memset(&classes, 0, sizeof classes);
+    classes.data = labels + done;
+    classes.dtype = NESTED_I64;
+    classes.ndim = 1;
+    classes.shape[0] = 2 - done;
+    batch.labels = &classes;
+    return nested_session_teach(t->vectors, &batch, t->run, out);
+}
+
+static nested_status tour_predict(tour *t)
+{
+    nested_cview inputs = tour_inputs(t, 3, 0);
+    nested_view answers = dense_view(t->values, NESTED_F32, 2, 3);
+    nested_batch batch;
+    NESTED_INIT(batch);
+    batch.n_seq = 2;
+    batch.seq_len = 3;
+    batch.inputs = &inputs;
+    return nested_session_predict(t->vectors, &batch, t->run, &answers);
+}
+
 static nested_status tour_consolidate(tour *t)
 {
     const nested_session *list[2];
@@ -232,6 +290,15 @@ TOUR_STEPS(TOUR, TOUR_MAKES, TOUR_FILLS)
 static const tour_step tour_steps[] = {TOUR_STEPS(TOUR_ENTRY, TOUR_ENTRY, TOUR_ENTRY)};
 enum { TOUR_LENGTH = sizeof tour_steps / sizeof *tour_steps };
 
+static inline nested_model *tour_model(tour *t, const char *json)
+{
+    nested_config *config = make_config(json);
+    nested_model *model = NULL;
+    OK(nested_model_create(t->context, config, 4, &model));
+    nested_config_release(config);
+    return model;
+}
+
 /* The objects, and a folder with files to load. At the end of the program: remove_scratch(). */
 static inline void tour_open(tour *t, int32_t threads)
 {
@@ -244,6 +311,12 @@ static inline void tour_open(tour *t, int32_t threads)
     OK(nested_trainer_create(t->model, "{\"lr\":0.01}", NESTED_NUL_TERMINATED, &t->trainer));
     t->session = make_session(t->model, NESTED_LEARN_ON);
     t->second = make_session(t->model, NESTED_LEARN_ON);
+    t->reader = tour_model(t, tour_reader);
+    t->transformer = tour_model(t, tour_transformer);
+    t->vectors = make_session(t->reader, NESTED_LEARN_ON);
+    OK(nested_session_snapshot(t->vectors, &t->blank));
+    snprintf(t->checkpoint, sizeof t->checkpoint, "%.*s/../peers/fixtures/llama/tied",
+             (int)(strrchr(__FILE__, '/') - __FILE__), __FILE__);
     OK(nested_session_feed(t->session, t->text, 20, NULL, NULL, NULL));
     OK(nested_session_snapshot(t->session, &t->snapshot));
     OK(nested_cancel_create(&t->cancel));
@@ -267,8 +340,12 @@ static inline void tour_release(tour *t)
     nested_blob_release(t->snapshot_blob);
     nested_cancel_release(t->cancel);
     nested_snapshot_release(t->snapshot);
+    nested_snapshot_release(t->blank);
     nested_session_release(t->session);
     nested_session_release(t->second);
+    nested_session_release(t->vectors);
+    nested_model_release(t->reader);
+    nested_model_release(t->transformer);
     nested_trainer_release(t->trainer);
     nested_model_release(t->model);
     nested_model_release(t->spare);
@@ -300,8 +377,8 @@ static inline uint64_t tour_mix(uint64_t hash, const void *bytes, size_t n)
 static inline uint64_t tour_hash(tour *t)
 {
     uint64_t hash = 14695981039346656037u;
-    nested_session *sessions[2];
-    nested_model *models[2];
+    nested_session *sessions[3];
+    nested_model *models[3];
     FILE *file;
     char path[160], bytes[4096];
     size_t n;
@@ -310,7 +387,9 @@ static inline uint64_t tour_hash(tour *t)
     sessions[1] = t->second;
     models[0] = t->model;
     models[1] = t->spare;
-    for (i = 0; i < 2; i++) {
+    sessions[2] = t->vectors;
+    models[2] = t->transformer;
+    for (i = 0; i < 3; i++) {
         nested_snapshot *snapshot = NULL;
         nested_blob *blob = NULL;
         OK(nested_session_snapshot(sessions[i], &snapshot));

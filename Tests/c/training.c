@@ -261,7 +261,7 @@ static void fit_and_resume(void)
     FAILS(NESTED_E_RANGE, nested_trainer_fit(x, text, SIZE_MAX, 1, 1, 16, NULL, &fit));
     FAILS(NESTED_E_ARGUMENT, nested_trainer_fit(x, NULL, 2000, 1, 1, 16, NULL, &fit));
     FAILS(NESTED_E_ARGUMENT, nested_trainer_fit(x, text, 0, 1, 1, 16, NULL, &fit));
-    OK(nested_trainer_accumulate(x, &(nested_batch){sizeof(nested_batch), 0, 1, 8, text, NULL, NULL}, NULL, NULL));
+    OK(nested_trainer_accumulate(x, &(nested_batch){.struct_size = sizeof(nested_batch), .n_seq = 1, .seq_len = 8, .tokens = text}, NULL, NULL));
     FAILS(NESTED_E_STATE, nested_trainer_fit(x, text, 2000, 1, 1, 16, NULL, &fit));
     nested_trainer_release(x);
     nested_trainer_release(y);

@@ -4,16 +4,18 @@ internal import NestedCheckpoint
 /// A folder as transformers' `save_pretrained` leaves it: config.json, and the tensors in model.safetensors or in the
 /// files that model.safetensors.index.json names. The files stay open and are read tensor by tensor.
 struct CheckpointFolder {
-  let configuration: JSONValue
   /// Every tensor with the file it is in, in the order of the names' bytes.
   private let tensors: [(record: TensorRecord, file: SafetensorsFile)]
 
   private static let single = "model.safetensors"
   private static let index = "model.safetensors.index.json"
 
-  init(_ folder: FilePath) throws(NestedError) {
+  static func configuration(of folder: FilePath) throws(NestedError) -> JSONValue {
     let text = try folder.child("config.json").contents(atMost: 1 << 20)
-    configuration = try CheckpointFolder.parsing("config.json") { () throws(NestedError) in try JSONValue.parse(text) }
+    return try parsing("config.json") { () throws(NestedError) in try JSONValue.parse(text) }
+  }
+
+  init(_ folder: FilePath) throws(NestedError) {
     var tensors: [(record: TensorRecord, file: SafetensorsFile)] = []
     for (file, names) in try CheckpointFolder.files(of: folder) {
       if let names {

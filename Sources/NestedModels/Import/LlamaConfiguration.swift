@@ -47,6 +47,14 @@ extension ModelConfiguration {
   /// `rope_scaling`, whose `rope_type` was once called `type`.
   private mutating func readPositions(_ file: ForeignConfiguration) throws(NestedError) {
     let key = file.json.given("rope_parameters") != nil ? "rope_parameters" : "rope_scaling"
+    // transformers 5 writes one of the two, and takes the old key where there are both.
+    if key == "rope_parameters" {
+      for old in ["rope_scaling", "rope_theta"] where file.json.given(old) != nil {
+        guard old == "rope_theta", file.json.given(old)?.number == file.json.given(key)?["rope_theta"]?.number else {
+          throw file.unsupported("\(old) beside rope_parameters", "\(file.place)/\(old)")
+        }
+      }
+    }
     let rope = try file.object(key)
     let base = rope.json.given("rope_theta") != nil ? rope : file
     ropeTheta = try Float(base.number("rope_theta", in: .from(1, to: 1e12), default: 10000))

@@ -9,8 +9,8 @@ extension Model {
   package static func importing(
     _ folder: FilePath, runtime: Runtime, control: RunControl
   ) throws(NestedError) -> Model {
+    let configuration = try ModelConfiguration(llama: CheckpointFolder.configuration(of: folder))
     let checkpoint = try CheckpointFolder(folder)
-    let configuration = try ModelConfiguration(llama: checkpoint.configuration)
     let layout = ParameterLayout(configuration)
     try check(checkpoint, layout, configuration)
     var done = 0

@@ -189,8 +189,8 @@ class nested_model_info(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("kind", c_int32), ("task", c_int32), ("n_layers", c_int32),
         ("n_levels", c_int32), ("dtype", c_int32), ("vocab", c_int64), ("d_model", c_int64),
-        ("n_inputs", c_int64), ("n_outputs", c_int64), ("n_tensors", c_uint64),
-        ("n_params", c_uint64), ("weight_bytes", c_uint64), ("version", c_uint64), ("fingerprint", c_uint64),
+        ("n_tensors", c_uint64), ("n_params", c_uint64), ("weight_bytes", c_uint64), ("version", c_uint64),
+        ("fingerprint", c_uint64), ("n_inputs", c_int64), ("n_outputs", c_int64),
     ]
 
 
@@ -213,7 +213,7 @@ class nested_batch(Sized):
 class nested_eval(Sized):
     _fields_ = [
         ("struct_size", c_uint32), ("reserved", c_uint32), ("loss", c_double),
-        ("perplexity", c_double), ("accuracy", c_double), ("n_targets", c_double),
+        ("perplexity", c_double), ("n_targets", c_double), ("accuracy", c_double),
     ]
 
 

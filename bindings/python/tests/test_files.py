@@ -160,6 +160,45 @@ def test_a_delta_is_refused_by_other_weights(model, tmp_path):
     model.restore(path)
 
 
+CLASSIFIER = {
+    "kind": "cms", "task": "classify", "inputs": 2, "classes": 2, "d_model": 16, "cms": {"levels": [{"chunk": 4}]}}
+
+
+def test_a_delta_of_a_head_that_has_grown(tmp_path):
+    model = nested.Model(CLASSIFIER)
+    rows = np.random.default_rng(1).normal(size=(50, 2)).astype(np.float32)
+    session = model.session()
+    session.teach(inputs=rows, labels=np.arange(50) * 400)
+    session.save(tmp_path / "delta", delta=True)
+    restored = model.restore(tmp_path / "delta")
+    assert restored.n_outputs == session.n_outputs == 49 * 400 + 1
+    np.testing.assert_array_equal(restored.predict(inputs=rows), session.predict(inputs=rows))
+    restored.feed(inputs=rows)
+    restored.teach(inputs=rows[:1], labels=[30000])
+    assert restored.n_outputs == 30001
+
+
+def test_a_classifier_has_no_running_segment(tmp_path):
+    """No session writes one, so a file that has one is not of a session: its targets would not be labels."""
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model = nested.Model({**CONFIG, "task": "classify", "classes": 2})
+    session = model.session(learn="on")
+    session.feed(stream(10))
+    session.save(tmp_path / "session")
+    with (tmp_path / "session").open("rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+    metadata = {k: v for k, v in header["__metadata__"].items() if k != "nested.checksum"}
+    tensors = safetensors.load_file(tmp_path / "session")
+    safetensors.save_file(tensors, tmp_path / "same", metadata)
+    assert model.restore(tmp_path / "same").position == 10
+    tensors["segment.recurrent"] = tensors["recurrent"]
+    tensors["segment.tokens"] = np.full(5, CONFIG["vocab"] - 1, np.int32)
+    tensors["segment.sampled"] = np.zeros(5, np.uint8)
+    safetensors.save_file(tensors, tmp_path / "other", metadata)
+    with pytest.raises(nested.FileError, match="segment"):
+        model.restore(tmp_path / "other")
+
+
 def test_kill_9_during_save_leaves_a_whole_file(tmp_path):
     path = tmp_path / "model.safetensors"
     versions = [nested.Model(CONFIG, seed=seed).parameters for seed in (1, 2)]

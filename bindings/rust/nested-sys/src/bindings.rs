@@ -489,11 +489,6 @@ pub struct nested_model_info {
     pub vocab: i64,
     /// width
     pub d_model: i64,
-    /// numbers in an input vector, or 0
-    pub n_inputs: i64,
-    /// of a position: vocab, classes or
-    /// outputs
-    pub n_outputs: i64,
     /// named tensors
     pub n_tensors: u64,
     /// elements and bytes of all of them
@@ -504,6 +499,11 @@ pub struct nested_model_info {
     pub version: u64,
     /// hash of the canonical config
     pub fingerprint: u64,
+    /// numbers in an input vector, or 0
+    pub n_inputs: i64,
+    /// of a position: vocab, classes or
+    /// outputs
+    pub n_outputs: i64,
 }
 impl Default for nested_model_info {
     /// All zero, which is the default of every field, and `struct_size` filled in.
@@ -523,13 +523,13 @@ layout!(nested_model_info is 96:
     dtype at 20 is 4,
     vocab at 24 is 8,
     d_model at 32 is 8,
-    n_inputs at 40 is 8,
-    n_outputs at 48 is 8,
-    n_tensors at 56 is 8,
-    n_params at 64 is 8,
-    weight_bytes at 72 is 8,
-    version at 80 is 8,
-    fingerprint at 88 is 8
+    n_tensors at 40 is 8,
+    n_params at 48 is 8,
+    weight_bytes at 56 is 8,
+    version at 64 is 8,
+    fingerprint at 72 is 8,
+    n_inputs at 80 is 8,
+    n_outputs at 88 is 8
 );
 
 /// One named tensor of a model.
@@ -646,11 +646,11 @@ pub struct nested_eval {
     /// exp(loss); NaN for REGRESS, whose loss is half
     /// the squared error summed over the outputs
     pub perplexity: f64,
+    /// targets that counted, by their weights
+    pub n_targets: f64,
     /// CLASSIFY: share of targets that were ranked
     /// first, by their weights; else NaN
     pub accuracy: f64,
-    /// targets that counted, by their weights
-    pub n_targets: f64,
 }
 impl Default for nested_eval {
     /// All zero, which is the default of every field, and `struct_size` filled in.
@@ -666,8 +666,8 @@ layout!(nested_eval is 40:
     reserved at 4 is 4,
     loss at 8 is 8,
     perplexity at 16 is 8,
-    accuracy at 24 is 8,
-    n_targets at 32 is 8
+    n_targets at 24 is 8,
+    accuracy at 32 is 8
 );
 
 /// One optimizer step.
@@ -1453,7 +1453,8 @@ extern "C" {
     /// Answers for rows, each a fresh sequence through the session's levels, which
     /// stay as they are.  dst as for nested_model_forward(), with the session's
     /// n_outputs; a label that was never seen has -1e30.  Memories are written
-    /// within a row, whatever the mode.  \[shared]
+    /// within a row, whatever the mode; labels and weights are not looked at.
+    /// \[shared]
     pub fn nested_session_predict(
         session: *const nested_session,
         batch: *const nested_batch,

@@ -63,8 +63,8 @@ fn a_wrong_declaration_does_not_compile() {
         ("pub position: i64", "pub position: i32"),
         ("pub seed: u64,\n    /// memory", "/// memory"),
         (
-            "    pub accuracy: f64,\n    /// targets that counted, by their weights\n    pub n_targets: f64,",
-            "    pub n_targets: f64,\n    pub accuracy: f64,",
+            "    pub n_targets: f64,\n    /// CLASSIFY: share of targets that were ranked\n    /// first, by their weights; else NaN\n    pub accuracy: f64,",
+            "    pub accuracy: f64,\n    pub n_targets: f64,",
         ),
     ] {
         assert!(bindings.contains(what), "{what}");

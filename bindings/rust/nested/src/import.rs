@@ -55,9 +55,10 @@ impl Model {
     /// As [`stack`](Model::stack); [`Status::Cancelled`].
     pub fn stack_with(&self, cms: &str, pretrained: usize, seed: u64, run: &mut Run<'_>) -> Result<Self> {
         let (run, level) = (run.raw(), i32::try_from(pretrained).unwrap_or(i32::MAX));
+        let text = if cms.is_empty() { std::ptr::null() } else { cms.as_ptr().cast() };
         // SAFETY: live handle, a text as long as it says, a run that lives as long as the call.
         Model::create(self.context(), |out| unsafe {
-            sys::nested_model_stack(self.raw(), cms.as_ptr().cast(), cms.len(), level, seed, &run, out)
+            sys::nested_model_stack(self.raw(), text, cms.len(), level, seed, &run, out)
         })
     }
 }
