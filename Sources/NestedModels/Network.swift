@@ -135,7 +135,7 @@ package struct Network: Sendable {
     case .tokens(let tokens): return try engine.embedding(p[embed], tokens, rows: rows)
     case .vectors(let vectors):
       let x = try engine.empty(Shape(rows, inputs))
-      x.floats.copy(from: vectors, count: rows * inputs)
+      if engine.computes { x.floats.copy(from: vectors, count: rows * inputs) }
       return try engine.linear(x, p[input])
     }
   }

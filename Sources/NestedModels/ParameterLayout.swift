@@ -9,8 +9,8 @@ package struct ParameterEntry: Equatable, Sendable {
   package let level: Int  // CMS level, 0 = fastest, or -1; a head that is a level: layer L, level 0
   /// Its place among `ModelConfiguration.periods`: its CMS level, behind them the head; -1 where it is no level.
   package let clock: Int
-  /// Whether weight decay applies (SPEC 4): two or more dimensions, but not embed, conv and the
-  /// memories' initial states.
+  /// Whether weight decay applies (SPEC 4): two or more dimensions, but not embed, conv, the memories' initial states, and
+  /// persistent keys and values, which are tokens as the rows of embed are.
   package let decays: Bool
   package let initial: InitialValue
 }

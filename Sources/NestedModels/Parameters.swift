@@ -41,10 +41,14 @@ extension ParameterEntry {
     shape.count == 2 && shape[1] > 4 && name.hasSuffix(".weight")
   }
 
+  private static let ends = ["embed.weight", "input.weight", "head.weight"]
+  private var isLearntToken: Bool { name.hasSuffix(".persistent_k") || name.hasSuffix(".persistent_v") }
+
   /// Channels of the inputs that an optimizer may ask for: those of a matrix that a layer multiplies by.
   package var inputCount: Int { form.hasInputs ? form.columns : 0 }
 
-  /// As optimizers see it. Hidden (SPEC 4, muon): all of two or more dimensions but embed, head and convolutions.
+  /// As optimizers see it. Hidden (SPEC 4, muon): all of two or more dimensions but the network's ends, which are embed,
+  /// the input layer and head, convolutions, and keys and values that are learnt as tokens are.
   package var form: ParameterForm {
     guard shape.count >= 2 else { return ParameterForm(rows: 1, columns: count, isHidden: false) }
     // The head of a classifier that knows no label yet is empty.
@@ -52,7 +56,7 @@ extension ParameterEntry {
     let rows = shape[shape.count - 2], columns = shape[shape.count - 1]
     return ParameterForm(
       matrices: count / (rows * columns), rows: rows, columns: columns,
-      isHidden: name != "embed.weight" && name != "head.weight" && !name.hasSuffix("_conv.weight"))
+      isHidden: !ParameterEntry.ends.contains(name) && !name.hasSuffix("_conv.weight") && !isLearntToken)
   }
 }
 

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import NestedBase
+package import NestedBase
 
 /// The memory behind all storages of a runtime that only counts: address space in which one lies upon the other. What the
 /// few loops that are not skipped write becomes memory of the process, as much as the largest of them reaches.
@@ -10,7 +10,7 @@ internal import NestedBase
   package init() {}
 
   /// Room for `bytes`, and what keeps it.
-  func floats(_ bytes: Int) throws(NestedError) -> (Floats, AnyObject) {
+  package func floats(_ bytes: Int) throws(NestedError) -> (Floats, AnyObject) {
     mutex.lock()
     defer { mutex.unlock() }
     if let region, region.bytes >= bytes { return (region.floats, region) }

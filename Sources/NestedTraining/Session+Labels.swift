@@ -50,7 +50,7 @@ extension Session {
     try Storage.makeUnique(&state.output)
     try state.reserveRows(rows)
     var backup: Storage? = nil
-    if !engine.isWarm(model, rows, learns: false) {
+    if engine.computes && !engine.isWarm(model, rows, learns: false) {
       let copy = try engine.memory.take(state.recurrent.count)
       copy.floats.copy(from: state.recurrent.floats, count: state.recurrent.count)
       backup = copy

@@ -1,14 +1,16 @@
 import NestedBase
 import NestedModels
 import NestedTensor
-import NestedTraining
+import Oracle
 import Testing
+
+@testable import NestedTraining
 
 /// What is estimated against what is then taken, in models that are made.
 @Suite struct EstimateTests {
-  /// Every kind, the variants that make sessions larger among them.
+  /// Every kind that predicts tokens, the variants that make sessions larger among them.
   static let configurations =
-    ModelKind.allCases.filter { $0.isBuilt && $0 != .cms }.map {
+    ModelKind.allCases.filter { $0.isBuilt && !$0.readsVectors }.map {
       #"{"kind": "\#($0.rawValue)", "vocab": 97, "d_model": 48, "n_layers": 2, "n_heads": 3}"#
     } + [
       hope(#", "memory": {"type": "mlp"}"#),
@@ -18,6 +20,15 @@ import Testing
       #"{"kind": "titans", "vocab": 64, "d_model": 32, "n_layers": 2, "titans": {"mode": "mag", "window": 8, "chunk": 4}}"#,
       #"{"kind": "transformer", "vocab": 300, "d_model": 64, "n_layers": 1, "n_kv_heads": 1, "tie_embeddings": false}"#,
     ]
+
+  static let labelled = [
+    #"{"kind": "cms", "inputs": 70, "classes": 11, "d_model": 48}"#,
+    #"{"kind": "cms", "inputs": 9, "task": "regress", "outputs": 5, "d_model": 32, "head": {"optimizer": "adamw"}}"#,
+    #"{"kind": "cms", "inputs": 30, "classes": 0, "d_model": 48}"#,
+    #"{"kind": "transformer", "task": "classify", "classes": 7, "vocab": 97, "d_model": 48, "n_layers": 2}"#,
+    #"{"kind": "hope", "task": "regress", "outputs": 6, "vocab": 50, "d_model": 32, "n_layers": 2, "cms": {"levels": [{"chunk": 8, "hidden": 32, "optimizer": "m3"}, {"chunk": 24, "hidden": 16}]}}"#,
+    #"{"kind": "titans", "task": "classify", "classes": 4, "vocab": 64, "d_model": 32, "n_layers": 2, "titans": {"mode": "mac", "segment": 16}}"#,
+  ]
 
   private static func hope(_ more: String) -> String {
     #"{"kind": "hope", "vocab": 50, "d_model": 32, "n_layers": 2\#(more)}"#
@@ -67,6 +78,51 @@ import Testing
       }
       let there = try Estimate(configuration, batch: 1, length: stream.count)
       #expect(near(there.sessionBytes, session.stateBytes))
+    }
+  }
+
+  /// Classifiers and regressions: rows with a label each; a stream whose levels were taught first.
+  @Test(arguments: labelled, [(1, 40), (3, 41), (9, 1)])
+  func labelledRowsAreEstimated(_ json: String, _ shape: (batch: Int, length: Int)) throws {
+    let configuration = try ModelConfiguration(json: json)
+    let estimate = try Estimate(configuration, batch: shape.batch, length: shape.length)
+    let runtime = try Runtime(threads: 2)
+    let budget = runtime.budget
+    let model = try Model(runtime: runtime, configuration: configuration, seed: 1)
+    let weights = budget.current.inUse
+    #expect(estimate.parameters == model.layout.count && weights == estimate.weightBytes)
+    do {
+      let trainer = try Trainer(model: model, options: [])
+      let ready = budget.current.inUse
+      #expect(estimate.trainerBytes == ready - weights)
+      if configuration.outputCount > 0 {
+        let rows = try LabelledRows(rows(configuration, shape.batch, shape.length))
+        let result = try withExtendedLifetime(rows) { try trainer.step(rows.batch, control: quiet) }
+        #expect(result.applied)
+        #expect(near(estimate.activationBytes, budget.current.peak - ready))
+        #expect(near(estimate.flopsTrain, 2 * runtime.multiplyAdds / Double(shape.batch * shape.length)))
+      }
+    }
+    let session = try Session(model: model, learn: .on, seed: 0)
+    for _ in 0...(configuration.periods.max() ?? 0) { try session.teach(rows(configuration, 1, 1)) }
+    #expect(session.updates > 0)
+    let stream = try LabelledRows(rows(configuration, 1, 300))
+    try withExtendedLifetime(stream) {
+      _ = try session.feed(stream.input, count: 300, outputs: nil, lastOnly: true, control: quiet)
+    }
+    let there = try Estimate(configuration, batch: 1, length: 300)
+    #expect(near(there.sessionBytes, session.stateBytes))
+  }
+
+  private func rows(_ c: ModelConfiguration, _ count: Int, _ length: Int) -> [OracleRow] {
+    (0..<count).map { row in
+      var made = OracleRow(
+        c.kind.readsVectors
+          ? .vectors((0..<length).map { i in (0..<c.inputs).map { Double((i + $0) % 5) } })
+          : .tokens((0..<length).map { ($0 * 7 + row) % c.vocab }))
+      made.perRow = true
+      if c.task == .classify { made.classes = [0] } else { made.numbers = [[Double](repeating: 0.5, count: c.outputs)] }
+      return made
     }
   }
 

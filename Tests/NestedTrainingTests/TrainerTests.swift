@@ -389,6 +389,44 @@ import Testing
     #expect(names.contains("embed.weight") && names.allSatisfy { $0 == "embed.weight" || $0.contains("conv") })
   }
 
+  /// An input layer and learnt tokens are to a network what embed is: AdamW's, and learnt tokens do not decay.
+  @Test func whatIsLikeEmbedIsAdamWs() throws {
+    let cms = try LabelCase.all[0].model()
+    let rows = try LabelledRows(LabelCase.all[0].rows(4, length: 1, perRow: true, labels: 3, seed: 9))
+    let titans = try Model(
+      runtime: Runtime(threads: 1),
+      configuration: ModelConfiguration(
+        json: #"{"kind": "titans", "vocab": 23, "d_model": 16, "n_layers": 1, "titans": {"mode": "mag", "persistent": 4}}"#),
+      seed: 2)
+    let text = Rows(Tiny.text(28), batch: 2)
+    for (model, batch) in [(cms, rows.batch), (titans, text.batch)] {
+      var after: [String: [Float]] = [:]
+      for optimizer in ["adamw", "muon", "m3"] {
+        for decay in ["0", "0.5"] {
+          let trainer = try Trainer(
+            model.clone(),
+            #"{"optimizer": "\#(optimizer)", "betas": [0.8, 0.9], "weight_decay": \#(decay), "schedule": {"type": "constant"}}"#)
+          _ = try trainer.step(batch, control: quiet)
+          after["\(optimizer) \(decay)"] = try trainer.model.weights
+        }
+      }
+      func of(_ run: String, _ entry: ParameterEntry) -> ArraySlice<Float> {
+        after[run]![entry.offset..<entry.offset + entry.count]
+      }
+      let like = model.layout.entries.filter { $0.name == "input.weight" || $0.name.contains(".persistent_") }
+      #expect(like.count == (batch.labels == nil ? 2 : 1))
+      for entry in like {
+        #expect(!entry.form.isHidden && entry.decays == (entry.name == "input.weight"))
+        #expect(of("adamw 0", entry) != (try model.weights)[entry.offset..<entry.offset + entry.count])
+        for optimizer in ["adamw", "muon", "m3"] {
+          #expect(of("\(optimizer) 0.5", entry) == of("adamw 0.5", entry), "\(optimizer) \(entry.name)")
+          #expect((of("\(optimizer) 0.5", entry) == of("\(optimizer) 0", entry)) != entry.decays)
+        }
+      }
+    }
+    withExtendedLifetime((rows, text)) {}
+  }
+
   @Test(arguments: ["adamw", "muon", "m3", "dmgd", "dgd"])
   func stepsAllocateNothingOnceWarm(optimizer: String) throws {
     let model = try Tiny.model()

@@ -154,13 +154,14 @@ package func globalNorm(_ gradients: [String: [Double]]) -> Double {
   gradients.values.reduce(0) { $1.reduce($0) { $0 + $1 * $1 } }.squareRoot()
 }
 
-/// SPEC 4: two or more dimensions, except embed, conv and the memories' initial states.
+/// SPEC 4: two or more dimensions, except embed, conv and the memories' initial states; learnt tokens are as embed.
 package func weightDecayApplies(_ name: String, _ shape: [Int]) -> Bool {
   shape.count >= 2 && name != "embed.weight" && !name.hasSuffix("_conv.weight")
-    && !name.contains(".memory.")
+    && !name.contains(".memory.") && !name.contains(".persistent_")
 }
 
-/// SPEC 4, muon: matrices, but embed, head and conv.
+/// SPEC 4, muon: matrices, but embed, head and conv; an input layer and learnt tokens are as embed.
 package func isHiddenMatrix(_ name: String, _ shape: [Int]) -> Bool {
-  shape.count >= 2 && name != "embed.weight" && name != "head.weight" && !name.hasSuffix("_conv.weight")
+  shape.count >= 2 && !["embed.weight", "input.weight", "head.weight"].contains(name)
+    && !name.hasSuffix("_conv.weight") && !name.contains(".persistent_")
 }

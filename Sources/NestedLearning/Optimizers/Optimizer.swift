@@ -33,7 +33,7 @@ package struct UpdateStep: Equatable, Sendable {
 /// vector is one row.
 package struct ParameterForm: Equatable, Sendable {
   package var matrices: Int, rows: Int, columns: Int
-  /// A matrix between hidden layers: what `muon` takes. Not embed, head, convolutions and vectors.
+  /// A matrix between hidden layers: what `muon` takes. Not embed, input, head, convolutions, learnt tokens and vectors.
   package var isHidden: Bool
 
   package init(matrices: Int = 1, rows: Int, columns: Int, isHidden: Bool) {

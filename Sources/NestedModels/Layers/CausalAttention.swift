@@ -20,7 +20,7 @@ struct CausalAttention: Sendable {
     layout.addProjection("\(path).v.weight", kvWidth, width)
     if persistent > 0 {
       for name in ["k", "v"] {
-        layout.add("\(path).persistent_\(name)", [persistent, kvWidth], .normal(deviation: 0.02), decays: true)
+        layout.add("\(path).persistent_\(name)", [persistent, kvWidth], .normal(deviation: 0.02))
       }
     }
   }

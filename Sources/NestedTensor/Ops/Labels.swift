@@ -31,7 +31,7 @@ extension Engine {
   ) throws(NestedError) -> (loss: Tensor, sum: Double) {
     let cols = y.shape.last
     var sum = 0.0
-    for i in 0..<y.count where !targets[i].isNaN {
+    for i in 0..<(computes ? y.count : 0) where !targets[i].isNaN {
       let error = Double(y.floats[i]) - Double(targets[i])
       sum += 0.5 * Double(weights?[i / cols] ?? 1) * error * error
     }
@@ -39,7 +39,7 @@ extension Engine {
     guard records(y) else { return (loss, sum) }
     let recorded = record([y], loss) { (engine, seed) throws(NestedError) in
       let dy = try engine.full(y.shape, 0)
-      for i in 0..<y.count where !targets[i].isNaN {
+      for i in 0..<(engine.computes ? y.count : 0) where !targets[i].isNaN {
         dy.floats[i] = seed.floats[0] * (weights?[i / cols] ?? 1) * (y.floats[i] - targets[i])
       }
       return [dy]
