@@ -521,6 +521,7 @@ struct batch : sized<nested_batch> {
       throw error(NESTED_E_SHAPE, "nested::batch", "expected [n_seq, seq_len, n_inputs] or [n_seq, n_inputs]", "inputs");
     n_seq = inputs_.shape[0], seq_len = inputs_.shape[1], inputs = &inputs_;
   }
+  /** Borrows what `other` does. */
   batch(const batch &other) noexcept : sized<nested_batch>(other), inputs_(other.inputs_), labels_(other.labels_) { point(); }
   /** Borrows what `other` does. */
   batch &operator=(const batch &other) noexcept {

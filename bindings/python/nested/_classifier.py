@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,10 @@ class Classifier(Estimator):
     Notes
     -----
     A `Session` of task "classify" does the work (`session_`, `model_`): each row is learnt from
-    once, in order, by `Session.teach`.  Labels may be anything hashable and become ids in the order
-    in which they appear; ``classes_`` has them in this order, which is not sorted as
-    scikit-learn's own are.  It fits into scikit-learn's pipelines and searches, which is not needed
-    otherwise.  Rows should be scaled to about unit variance, as for any network.
+    once, in order, by `Session.teach`.  Labels may be anything hashable and become the session's ids
+    in the order in which they appear; ``classes_`` is sorted (where they can be compared), as
+    scikit-learn's tools expect, and grows.  It fits into scikit-learn's pipelines and searches,
+    which is not needed otherwise.  Rows should be scaled to about unit variance, as for any network.
 
     Examples
     --------
@@ -48,7 +48,7 @@ class Classifier(Estimator):
     True
     >>> above = random.normal(size=(100, 2)) + [0, 8]
     >>> _ = classifier.partial_fit(above, ["above"] * 100)
-    >>> sorted(classifier.classes_.tolist())
+    >>> classifier.classes_.tolist()
     ['above', 'left', 'right']
     >>> str(classifier.predict([[0, 8]])[0])
     'above'
@@ -116,9 +116,9 @@ class Classifier(Estimator):
 
     @property
     def classes_(self) -> NDArray[Any]:
-        """The labels in the order of their appearance: columns of `predict_proba`."""
+        """The labels, sorted: columns of `predict_proba`."""
         self.session_  # or StateError
-        return _array(list(self._ids))
+        return _array(_sorted(self._ids))
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float32]:
         """Probabilities of the classes.
@@ -137,7 +137,7 @@ class Classifier(Estimator):
         odds = np.exp(logits - logits.max(1, keepdims=True))
         result = np.zeros((len(odds), len(self._ids)), np.float32)
         result[:, : odds.shape[1]] = odds / odds.sum(1, keepdims=True)
-        return result
+        return result[:, [self._ids[label] for label in _sorted(self._ids)]]
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most likely label of each row.
@@ -192,6 +192,14 @@ def _labels(values: ArrayLike) -> list[Hashable]:
                 code=_library.NESTED_E_SHAPE, place="y")
         return list(array.tolist())
     return [one.item() if isinstance(one, np.generic) else one for one in values]  # type: ignore
+
+
+def _sorted(labels: Iterable[Hashable]) -> list[Hashable]:
+    """In their order; as they come where they have none."""
+    try:
+        return sorted(labels)  # type: ignore[type-var]
+    except TypeError:
+        return list(labels)
 
 
 def _array(labels: list[Hashable]) -> NDArray[Any]:

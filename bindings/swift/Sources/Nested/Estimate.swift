@@ -30,10 +30,12 @@ extension Configuration {
   /// - Throws: ``Status/range`` where `batch` or `length` is less than 1, or `length` more than 1,048,576.
   public func estimate(batch: Int = 1, length: Int = 512) throws(NestedError) -> Estimate {
     var record = nested_estimate.stamped()
-    try check(unsafe handle.use { unsafe nested_config_estimate($0, Int64(batch), Int64(length), &record) })
+    try check(
+      unsafe handle.use { unsafe nested_config_estimate($0, Int64(batch), Int64(length), &record) })
     return Estimate(
       parameters: Int(record.n_params), weightBytes: Int(record.weight_bytes),
       trainerBytes: Int(record.trainer_bytes), activationBytes: Int(record.activation_bytes),
-      sessionBytes: Int(record.session_bytes), flopsForward: record.flops_forward, flopsTrain: record.flops_train)
+      sessionBytes: Int(record.session_bytes), flopsForward: record.flops_forward,
+      flopsTrain: record.flops_train)
   }
 }
