@@ -61,6 +61,9 @@ package final class StoragePool {
     var size: Int
     var items: [Storage] = []
     var cursor = 0
+    /// How many of the items may be looked at before another is made. It grows with every take, so that a pass that holds
+    /// all of them looks at a few each time, and in a loop that is warm all of them come into question.
+    var looks = 0
   }
 
   package let budget: MemoryBudget
@@ -76,7 +79,9 @@ package final class StoragePool {
     let size = StoragePool.sizeClass(count)
     let index = bucket(size)
     let items = buckets[index].items.count
-    for _ in 0..<items {
+    buckets[index].looks = min(items, buckets[index].looks + 16)
+    while buckets[index].looks > 0 {
+      buckets[index].looks -= 1
       let at = buckets[index].cursor
       buckets[index].cursor = at + 1 == items ? 0 : at + 1
       if isKnownUniquelyReferenced(&buckets[index].items[at]) {

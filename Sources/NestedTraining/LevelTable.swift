@@ -112,15 +112,16 @@ struct LevelTable: Sendable {
     levels = c.levels.count
     isNested = c.cms.variant == .nested
     clock = LevelClock(periods: c.levels.map(\.chunk), segment: c.segment)
+    // A level's entries stand side by side.
+    var entries = [Range<Int>](repeating: 0..<0, count: c.blockCount * levels)
+    for (i, entry) in layout.entries.enumerated() where entry.level >= 0 && entry.layer < c.blockCount {
+      let index = entry.layer * levels + entry.level
+      entries[index] = (entries[index].isEmpty ? i : entries[index].lowerBound)..<i + 1
+    }
     var slots: [LevelSlot] = []
-    for layer in 0..<c.blockCount {
-      for (l, level) in c.levels.enumerated() {
-        let own = layout.entries.indices.filter {
-          layout.entries[$0].layer == layer && layout.entries[$0].level == l
-        }
-        let first = own.first ?? 0
-        slots.append(LevelSlot(layer, l, first..<first + own.count, layout, level, rows: nil))
-      }
+    for (index, own) in entries.enumerated() {
+      let (layer, level) = index.quotientAndRemainder(dividingBy: levels)
+      slots.append(LevelSlot(layer, level, own, layout, c.levels[level], rows: nil))
     }
     if c.hasLabels, let index = layout.index(of: "head.weight") {
       let level = LevelConfiguration(
