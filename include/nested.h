@@ -497,9 +497,10 @@ typedef struct nested_estimate {
  *  evaluation and sessions keep (weight_bytes once more).  A multiplication
  *  with its addition is two flops: of matrix products, attention (the keys that
  *  a query sees) and memories, those included that the backward pass makes
- *  again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
- *  1048576, and no more than 1024 segments of Titans' mode mac or of a meta-learnt
- *  row (E_RANGE).  What is not valid is refused as by _validate(), and meta
+ *  again; not what is done element by element.  Rows of CLASSIFY and REGRESS have
+ *  one label each, and without classes nothing is trained.  n_seq as of a batch,
+ *  seq_len 1 to 1048576, and no more than 1024 segments of Titans' mode mac or of
+ *  a meta-learnt row (E_RANGE).  What is not valid is refused as by _validate(), and meta
  *  "exact" as E_UNSUPPORTED.  [shared] */
 NESTED_API NESTED_CHECK nested_status
 nested_config_estimate(const nested_config *config, int64_t n_seq, int64_t seq_len,
@@ -720,7 +721,9 @@ nested_model_forward(const nested_model *model, const nested_batch *batch,
  *     "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
  *     "slow":{"beta":0.9,"weight":1.0,"period":100},
  *     "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1,
- *                 "decay":200}}
+ *                 "decay":200},"groups":[]}
+ *  A group is {"pattern":"blocks.*.cms.*", and what differs for parameters of
+ *  such names: lr, weight_decay, betas, eps, momentum}; a later one wins.
  *  Errors as for nested_config_from_json().  [serial] on the model */
 NESTED_API NESTED_CHECK nested_status
 nested_trainer_create(nested_model *model, const char *options, size_t length,
@@ -844,7 +847,9 @@ nested_trainer_load(nested_trainer *trainer, const char *path, const nested_run 
 
 enum {
     NESTED_LEARN_MEMORY = 0, /**< default: in-context memories are written, levels fixed */
-    NESTED_LEARN_OFF    = 1, /**< memories and levels fixed; recurrent state advances     */
+    NESTED_LEARN_OFF    = 1, /**< memories and levels fixed; recurrent state advances,    */
+                             /**< which the memory of every kind but "hope" and "titans"  */
+                             /**< is: retention, delta rule, ttt, srwm, keys and values   */
     NESTED_LEARN_ON     = 2  /**< memories and CMS levels update as configured            */
 };
 

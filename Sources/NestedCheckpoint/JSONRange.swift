@@ -25,7 +25,7 @@ package struct JSONRange: Sendable {
   }
 
   /// The same among float32 numbers.
-  func contains(_ value: Float) -> Bool {
+  package func contains(_ value: Float) -> Bool {
     let (low, high) = (Float(low), Float(high))
     return (excludesLow ? value > low : value >= low)
       && (excludesHigh ? value < high : value <= high)

@@ -17,8 +17,8 @@ package struct Estimate: Equatable, Sendable {
   package var activationBytes = 0
   /// The session's own memory after `length` tokens or vectors, once every level has learnt.
   package var sessionBytes = 0
-  /// Per token or vector, two for each multiplication with its addition: matrix products, attention, memories; not what is done element
-  /// by element. Training counts what the backward pass computes again.
+  /// Per token or vector, two for each multiplication with its addition: matrix products, attention, memories; not what is
+  /// done element by element. Training counts what the backward pass computes again.
   package var flopsForward = 0.0, flopsTrain = 0.0
 
   /// Longest sequence.

@@ -117,6 +117,7 @@ import Testing
     ("\"num_attention_heads\": 2", "\"num_attention_heads\": 3", .unsupported, "/head_dim"),
     ("\"num_key_value_heads\": 1", "\"num_key_value_heads\": 3", .config, "/num_key_value_heads"),
     ("\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": -1", .config, "/rms_norm_eps"),
+    ("\"rms_norm_eps\": 1e-06", "\"rms_norm_eps\": 1e-60", .config, "/rms_norm_eps"),
     ("\"rope_type\": \"llama3\"", "\"rope_type\": \"yarn\"", .unsupported, "/rope_parameters/rope_type"),
     ("\"rope_type\": \"llama3\"", "\"rope_type\": 3", .config, "/rope_parameters/rope_type"),
     ("\"factor\": 4.0,", "", .config, "/rope_parameters/factor"),

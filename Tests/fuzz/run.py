@@ -15,7 +15,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 BUILD = ROOT / ".build" / "fuzz"
-TARGETS = ["config_json", "trainer_json", "model_file", "session_file", "trainer_file", "api_machine"]
+TARGETS = ["config_json", "trainer_json", "model_file", "session_file", "trainer_file", "checkpoint", "api_machine"]
 sys.path.insert(0, str(HERE.parent / "sanitize"))
 import run as sanitize  # noqa: E402
 

@@ -94,7 +94,43 @@ def rewritten(file, dtype, metadata=None):
     return struct.pack("<Q", len(text)) + text + out
 
 
+LLAMA = {
+    "architectures": ["LlamaForCausalLM"], "hidden_act": "silu", "hidden_size": 4, "vocab_size": 4, "num_hidden_layers": 1,
+    "intermediate_size": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "rms_norm_eps": 1e-6, "tie_word_embeddings": True,
+    "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+LLAMA_SCALED = {
+    "rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8}
+
+
+def checkpoint(configuration, dtype, indexed):
+    """What checkpoint.c makes a directory of."""
+    layer, shapes = "model.layers.0.", {"model.embed_tokens": [4, 4], "model.norm": [4]}
+    shapes.update({layer + "self_attn." + name: shape for name, shape in (
+        ("q_proj", [4, 4]), ("k_proj", [2, 4]), ("v_proj", [2, 4]), ("o_proj", [4, 4]))})
+    shapes.update({layer + "mlp." + name: [4, 4] for name in ("gate_proj", "up_proj", "down_proj")})
+    shapes.update({layer + name: [4] for name in ("input_layernorm", "post_attention_layernorm")})
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, shape in shapes.items():
+        count = shape[0] * (shape[1] if len(shape) > 1 else 1)
+        values = array.array("f", [(i * 7 % 11 - 5) / 4 for i in range(count)]).tobytes()
+        if dtype == "BF16":
+            values = b"".join(values[i + 2:i + 4] for i in range(0, len(values), 4))
+        header[name + ".weight"] = {"dtype": dtype, "shape": shape, "data_offsets": [len(data), len(data) + len(values)]}
+        data += values
+    text, config, index = json.dumps(header).encode(), json.dumps(configuration).encode(), b""
+    if indexed:
+        index = json.dumps({"metadata": {}, "weight_map": {name + ".weight": "a.safetensors" for name in shapes}}).encode()
+    return struct.pack("<HH", len(config), len(index)) + config + index + struct.pack("<Q", len(text)) + text + data
+
+
 def seeds(library):
+    yield "checkpoint", "single", checkpoint(LLAMA, "F32", False)
+    yield "checkpoint", "indexed", checkpoint(LLAMA, "BF16", True)
+    yield "checkpoint", "scaled", checkpoint({**LLAMA, "rope_parameters": LLAMA_SCALED}, "F32", False)
+    older = {**LLAMA, "rope_theta": 10000.0, "rope_scaling": {"type": "linear", "factor": 2.0}}
+    del older["rope_parameters"]
+    yield "checkpoint", "older", checkpoint(older, "F32", True)
     for name, configuration in CONFIGURATIONS.items():
         yield "config_json", name, json.dumps(configuration).encode()
     for name, options in TRAINERS.items():
@@ -171,7 +207,8 @@ def words(value):
 def main():
     library = Library(sys.argv[1])
     found = {"__metadata__", "dtype", "shape", "data_offsets", "F64", "F32", "F16", "BF16", "I64", "I32", "U8", "nested.checksum",
-             "nested.config", "nested.content", "nested.version", "nested.fingerprint", "nested.weights", "nested.trainer.options"}
+             "nested.config", "nested.content", "nested.version", "nested.fingerprint", "nested.weights", "nested.trainer.options",
+             "weight_map", "LlamaForCausalLM", *LLAMA, *LLAMA_SCALED}
     for name in ("nested_config_schema", "nested_trainer_schema"):
         schema = getattr(library.library, name)
         schema.restype = ctypes.c_char_p

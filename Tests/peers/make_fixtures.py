@@ -8,6 +8,7 @@ Small files: weights, tokens, and the logits and gradients of the peer in torch 
 import json
 
 import comparison
+import llama
 import optimizers
 import test_retnet
 import test_titans
@@ -24,8 +25,9 @@ def main():
     for name, make in makers():
         comparison.save(make(), comparison.FIXTURES / f"{name}.safetensors")
     (comparison.FIXTURES / "optimizers.json").write_text(json.dumps(optimizers.fixture()) + "\n")
-    for path in sorted(comparison.FIXTURES.iterdir()):
-        print(f"{path.name}  {path.stat().st_size:,} bytes")
+    llama.main()
+    for path in sorted(path for path in comparison.FIXTURES.rglob("*") if path.is_file()):
+        print(f"{path.relative_to(comparison.FIXTURES)}  {path.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

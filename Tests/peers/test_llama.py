@@ -136,6 +136,7 @@ def test_a_damaged_file_of_ours_is_still_found(tmp_path):
         nested.load(tmp_path / "model.safetensors")
 
 
+@pytest.mark.parametrize("case", ["tied"], indirect=True)  # nothing of it depends on the checkpoint
 @pytest.mark.parametrize("key, value, words", [
     ("hidden_act", "gelu", "gelu"), ("attention_bias", True, "biases"), ("num_hidden_layers", 5, "lacks a tensor"),
     ("architectures", ["OPTForCausalLM"], "OPTForCausalLM"), ("intermediate_size", 343, "343"),

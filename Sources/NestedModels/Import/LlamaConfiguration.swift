@@ -25,7 +25,7 @@ extension ModelConfiguration {
     nLayers = try file.integer("num_hidden_layers", in: 1...1024)
     dFF = try file.integer("intermediate_size", in: 1...(1 << 20))
     tieEmbeddings = try file.flag("tie_word_embeddings")
-    normEps = try Float(file.number("rms_norm_eps", in: .above(0, to: 1), default: 1e-6))
+    normEps = try file.single("rms_norm_eps", in: .above(0, to: 1), default: 1e-6)
     try readHeads(file)
     try readPositions(file)
   }
@@ -57,7 +57,7 @@ extension ModelConfiguration {
     }
     let rope = try file.object(key)
     let base = rope.json.given("rope_theta") != nil ? rope : file
-    ropeTheta = try Float(base.number("rope_theta", in: .from(1, to: 1e12), default: 10000))
+    ropeTheta = try base.single("rope_theta", in: .from(1, to: 1e12), default: 10000)
     for part in [file, rope] where try part.number("partial_rotary_factor", in: .from(0, to: 1), default: 1) != 1 {
       throw part.unsupported("heads of which a part turns", "\(part.place)/partial_rotary_factor")
     }
@@ -113,6 +113,13 @@ private struct ForeignConfiguration {
     let value = json.given(key) ?? .null
     guard let number = value.number, range.contains(number) else { throw wrong(range.text, value, "\(place)/\(key)") }
     return number
+  }
+
+  /// In the range as the float32 that it becomes.
+  func single(_ key: String, in range: JSONRange, default standard: Double) throws(NestedError) -> Float {
+    let single = try Float(number(key, in: range, default: standard))
+    guard range.contains(single) else { throw wrong(range.text, .double(Double(single)), "\(place)/\(key)") }
+    return single
   }
 
   func flag(_ key: String) throws(NestedError) -> Bool {

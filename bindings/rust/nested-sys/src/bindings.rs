@@ -1159,8 +1159,11 @@ extern "C" {
     /// evaluation and sessions keep (weight_bytes once more).  A multiplication
     /// with its addition is two flops: of matrix products, attention (the keys that
     /// a query sees) and memories, those included that the backward pass makes
-    /// again; not what is done element by element.  n_seq as of a batch, seq_len 1 to
-    /// 1048576 (E_RANGE); what is not valid is refused as by _validate().  \[shared]
+    /// again; not what is done element by element.  Rows of CLASSIFY and REGRESS have
+    /// one label each, and without classes nothing is trained.  n_seq as of a batch,
+    /// seq_len 1 to 1048576, and no more than 1024 segments of Titans' mode mac or of
+    /// a meta-learnt row (E_RANGE).  What is not valid is refused as by _validate(), and meta
+    /// "exact" as E_UNSUPPORTED.  \[shared]
     pub fn nested_config_estimate(
         config: *const nested_config,
         n_seq: i64,
@@ -1293,7 +1296,9 @@ extern "C" {
     /// "weight_decay":0.1,"momentum":0.9,"clip":1.0,"accumulate":1,"seed":0,
     /// "slow":{"beta":0.9,"weight":1.0,"period":100},
     /// "schedule":{"type":"cosine","warmup":100,"total":1000,"floor":0.1,
-    /// "decay":200}}
+    /// "decay":200},"groups":\[]}
+    /// A group is {"pattern":"blocks.\*.cms.\*", and what differs for parameters of
+    /// such names: lr, weight_decay, betas, eps, momentum}; a later one wins.
     /// Errors as for nested_config_from_json().  \[serial] on the model
     pub fn nested_trainer_create(
         model: *mut nested_model,
