@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _library
 from ._arrays import Tokens, view
 from ._batch import Batch, Evaluation
-from ._errors import check
+from ._errors import ArgumentError, check
 from ._library import lib
 from ._run import Cancel, ProgressCallback, run_for
 from ._stream import Stream
@@ -117,7 +117,13 @@ class Teaching(Stream):
         """
         with Batch(self._model._shape, tokens, inputs) as batch, run_for(
                 batch.rows * batch.length, progress, cancel) as run:
-            array, result = batch.result(self._model._shape, self.n_outputs)
-            check(lib.nested_session_predict(
-                self._handle, batch.pointer, run.pointer, ctypes.byref(view(array))))
-        return result
+            while True:
+                outputs = self.n_outputs
+                array, result = batch.result(self._model._shape, outputs)
+                try:
+                    check(lib.nested_session_predict(
+                        self._handle, batch.pointer, run.pointer, ctypes.byref(view(array))))
+                    return result
+                except ArgumentError:  # of another size, where a thread has taught a new label
+                    if outputs == self.n_outputs:
+                        raise
