@@ -936,7 +936,7 @@ nested_session_teach(nested_session *session, const nested_batch *batch,
  *  stay as they are.  dst as for nested_model_forward(), with the session's
  *  n_outputs; a label that was never seen has -1e30.  Memories are written
  *  within a row, whatever the mode; labels and weights are not looked at.
- *  [shared] */
+ *  [shared], but answers of one session are given one after another */
 NESTED_API NESTED_CHECK nested_status
 nested_session_predict(const nested_session *session, const nested_batch *batch,
                        const nested_run *run, const nested_view *dst);
@@ -1084,7 +1084,8 @@ typedef struct nested_level_control {
     double   lr_scale;        /**< 0 = leave, else factor on the configured lr, */
                               /**< > 0                                          */
 } nested_level_control;
-/** layer or level -1 = all.  [serial] */
+/** layer or level -1 = all; a level of all layers does not include the head.
+ *  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_level_control(nested_session *session, int32_t layer, int32_t level,
                              const nested_level_control *control);
@@ -1095,7 +1096,7 @@ NESTED_API NESTED_CHECK nested_status
 nested_session_level_flush(nested_session *session, int32_t layer, int32_t level);
 /** Returns levels to the model's weights (forgets what they learned), with
  *  their optimizer state and pending gradient.  A head forgets the labels that
- *  the model does not know.  layer or level -1 = all.  [serial] */
+ *  the model does not know.  layer or level -1 = all, as above.  [serial] */
 NESTED_API NESTED_CHECK nested_status
 nested_session_level_reset(nested_session *session, int32_t layer, int32_t level);
 

@@ -23,10 +23,9 @@ func checkReadsTokens(_ model: Model, _ name: StaticString) throws(NestedError) 
   }
 }
 
-private func checkHasLabels(_ model: Model) throws(NestedError) {
+private func checkHasLabels(_ model: Model, _ instead: StaticString) throws(NestedError) {
   guard model.configuration.hasLabels else {
-    throw NestedError(
-      .unsupported, "The model's task is lm: it learns from the tokens that are fed.", place: "session")
+    throw NestedError(.unsupported, "The model's task is lm: \(instead).", place: "session")
   }
 }
 
@@ -64,7 +63,7 @@ public func nested_session_teach(
     let out = unsafe try Output(out, "out", optional: true)
     let object = unsafe try call.session(session)
     let model = object.model.model
-    try checkHasLabels(model)
+    try checkHasLabels(model, "it learns from the tokens that are fed")
     let rows = unsafe try NestedABI.batch(batch, model, .new)
     guard let labels = rows.labels else { throw nullArgument("batch.labels") }
     try object.using { () throws(NestedError) in
@@ -91,7 +90,7 @@ public func nested_session_predict(
   call("nested_session_predict") { call throws(NestedError) in
     let object = unsafe try call.session(session)
     let model = object.model.model
-    try checkHasLabels(model)
+    try checkHasLabels(model, "its answers are logits, of a feed or of forward")
     let rows = unsafe try NestedABI.batch(batch, model, .none)
     try object.using { () throws(NestedError) in
       let target = unsafe try OutputsTarget(

@@ -64,6 +64,17 @@ package final class StoragePool {
     /// How many of the items may be looked at before another is made. It grows with every take, so that a pass that holds
     /// all of them looks at a few each time, and in a loop that is warm all of them come into question.
     var looks = 0
+
+    /// The next item that is not in use, among as many as `looks` says.
+    mutating func free() -> Storage? {
+      while looks > 0 {
+        looks -= 1
+        let at = cursor
+        cursor = at + 1 == items.count ? 0 : at + 1
+        if isKnownUniquelyReferenced(&items[at]) { return items[at] }
+      }
+      return nil
+    }
   }
 
   package let budget: MemoryBudget
@@ -78,20 +89,22 @@ package final class StoragePool {
   package func take(_ count: Int) throws(NestedError) -> Storage {
     let size = StoragePool.sizeClass(count)
     let index = bucket(size)
-    let items = buckets[index].items.count
-    buckets[index].looks = min(items, buckets[index].looks + 16)
-    while buckets[index].looks > 0 {
-      buckets[index].looks -= 1
-      let at = buckets[index].cursor
-      buckets[index].cursor = at + 1 == items ? 0 : at + 1
-      if isKnownUniquelyReferenced(&buckets[index].items[at]) {
-        if poisons { buckets[index].items[at].floats.fill(.nan, count: size) }
-        return buckets[index].items[at]
+    buckets[index].looks = min(buckets[index].items.count, buckets[index].looks + 16)
+    let storage: Storage
+    if let free = buckets[index].free() {
+      storage = free
+    } else {
+      do throws(NestedError) {
+        storage = try Storage(count: size, budget: budget)
+        buckets[index].items.append(storage)
+      } catch {
+        // A pass that has been run before relies on what is there.
+        buckets[index].looks = buckets[index].items.count
+        guard let free = buckets[index].free() else { throw error }
+        storage = free
       }
     }
-    let storage = try Storage(count: size, budget: budget)
     if poisons { storage.floats.fill(.nan, count: size) }
-    buckets[index].items.append(storage)
     return storage
   }
 

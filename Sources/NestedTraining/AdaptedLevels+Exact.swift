@@ -14,7 +14,8 @@ import NestedTensor
 /// so its gradient, by all weights and all earlier levels, is four ordinary ones with these seeds. The row is read
 /// from its start, as a segment's state depends on what was learnt before it; only segment j has the levels moved. That
 /// is the whole derivative of what a session computes, to the accuracy of the quotient: h⁴ against float32's rounding
-/// over h. h‖b‖ = `stepSize` ‖θ‖: of 0.02, 0.004 and 0.001 the last was within 3e-4 on every model of the tests. A row of n segments costs 2 (n - 1) n segments, forward and backward, more.
+/// over h. h‖b‖ = `stepSize` ‖θ‖: of 0.02, 0.004 and 0.001 the last was within 3e-4 on every model of the tests. A row of n
+/// segments costs 2 (n - 1) n segments, forward and backward, more.
 extension AdaptedLevels {
   static let stepSize = 0.001
   private static let nodes: [(at: Double, weight: Double)] = [

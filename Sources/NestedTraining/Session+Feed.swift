@@ -118,7 +118,7 @@ extension Session {
     _ engine: Engine, _ parameters: Parameters, _ tokens: Tokens, _ rows: Int,
     _ losses: inout (sum: Double, count: Int), _ nll: Floats?
   ) throws(NestedError) -> (Tensor, OpenSegment?) {
-    let learns = state.learn == .on
+    let learns = learnsFromStream
     if learns && state.segmentTokens.isEmpty {
       let size = state.recurrent.count
       let start = try Storage.own(
@@ -194,7 +194,7 @@ extension Session {
     state.output.floats.copy(from: logits.floats + (rows - 1) * vocab, count: vocab)
     for i in 0..<rows {
       state.remember(tokens[i])
-      if state.learn == .on {
+      if learnsFromStream {
         state.segmentTokens.append(tokens[i])
         state.segmentSampled.append(sampled)
       }
@@ -204,8 +204,11 @@ extension Session {
 
   // MARK: Learning
 
+  /// Whether there is a level that what is read could teach.
+  private var learnsFromStream: Bool { state.learn == .on && table.slots.contains { $0.period > 0 } }
+
   /// Whether the next token ends a segment of learning.
-  private var learnsNow: Bool { state.learn == .on && table.isSegmentEnd(state.position) }
+  private var learnsNow: Bool { learnsFromStream && table.isSegmentEnd(state.position) }
 
   /// Before the token `next` is read: ends the segment if it is complete, and steps the levels that are due.
   private func learnFromSegment(

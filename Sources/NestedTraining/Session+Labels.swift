@@ -106,8 +106,9 @@ extension Session {
   /// committed, taken before it was learnt from.
   ///
   /// Kind cms works on each input alone: with a label for every position a row is its inputs one by one (to rounding: the
-  /// gradients of a piece are summed in one product), and is cut where a level steps. Everywhere else a row is one segment: its gradient is taken at the weights in force at its
-  /// start, and then every level whose period has ended within the row steps, once.
+  /// gradients of a piece are summed in one product), and is cut where a level steps. Everywhere else a row is one segment:
+  /// its gradient is taken at the weights in force at its start, and then every level whose period has ended within the row
+  /// steps, once.
   package func teach(
     _ input: NetworkInput, _ labels: Labels, batch: Int, length: Int, into total: inout LabelLoss,
     control: RunControl

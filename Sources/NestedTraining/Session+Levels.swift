@@ -20,7 +20,10 @@ extension Session {
 
   private func indices(_ layer: Int?, _ level: Int?) -> [Int] {
     table.slots.indices.filter {
-      (layer == nil || table.slots[$0].layer == layer) && (level == nil || table.slots[$0].level == level)
+      let slot = table.slots[$0]
+      // The head is no level of a block: all blocks' level 0 are others.
+      if slot.isHead && layer == nil && level != nil { return false }
+      return (layer == nil || slot.layer == layer) && (level == nil || slot.level == level)
     }
   }
 

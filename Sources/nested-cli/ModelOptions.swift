@@ -71,7 +71,10 @@ extension Model {
 
   /// The tokens of this program are bytes.
   fileprivate func ofBytes(_ subject: String) throws -> Model {
-    let vocab = try info.vocab
+    let (vocab, task) = try (info.vocab, info.task)
+    guard task == .languageModel else {
+      throw Failure(.data, "\(subject): its task is \(task), and texts have no labels; a program has to teach it")
+    }
     guard vocab == 256 else {
       throw Failure(.data, "\(subject): a vocabulary of \(vocab), not of the 256 bytes; a program has to give it token ids")
     }

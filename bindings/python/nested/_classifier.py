@@ -173,10 +173,17 @@ class Classifier(Estimator):
         float
             From 0 to 1.
         """
-        right = np.array([a == b for a, b in zip(self.predict(X).tolist(), _labels(y))], float)
+        found, labels = self.predict(X).tolist(), _labels(y)
+        if len(found) != len(labels):
+            raise ArgumentError(
+                f"expected one label for each of {len(found)} rows, got {len(labels)}",
+                code=_library.NESTED_E_SHAPE, place="y")
+        right = np.array([a == b for a, b in zip(found, labels)], float)
         return float(np.average(right, weights=floats(sample_weight)))
 
     def _numbered(self, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+        if any(one != one for one in labels):
+            raise ArgumentError("a label is NaN", code=_library.NESTED_E_NUMERIC, place="y")
         return np.array([self._ids.setdefault(one, len(self._ids)) for one in labels], np.int64)
 
 

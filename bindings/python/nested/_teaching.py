@@ -99,11 +99,12 @@ class Teaching(Stream):
         Returns
         -------
         float32 array [B, M], or [M] for one row given as [T] or [N]
-            Logits of the classes seen so far, or the numbers of task "regress"; for task "lm"
-            as from `Model.forward`.
+            Logits of the classes seen so far, or the numbers of task "regress".
 
         Raises
         ------
+        UnsupportedError
+            The task is "lm": see `output`, `score` and `Model.forward`.
         ArgumentError
             An id is outside the vocabulary, or the vectors are of another length.
         Cancelled
