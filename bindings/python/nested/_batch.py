@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,7 +32,8 @@ class Evaluation:
 
     @classmethod
     def _of(cls, record: Any) -> Evaluation:
-        return cls(record.loss, record.perplexity, record.n_targets, record.accuracy)
+        accuracy = record.accuracy if record.accuracy >= 0 else math.nan  # one NaN, so that equal is equal
+        return cls(record.loss, record.perplexity, record.n_targets, accuracy)
 
 
 class Batch:

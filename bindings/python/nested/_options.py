@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, TypedDict
 
-__all__ = ["CMSConfig", "HeadConfig", "LevelConfig", "MemoryConfig", "ModelConfig", "ParameterGroup", "Schedule",
+__all__ = ["CMSConfig", "HeadConfig", "LevelConfig", "MemoryConfig", "ModelConfig", "ParameterGroup", "RopeScaling", "Schedule",
            "SlowMemory", "TitansConfig", "TrainerOptions"]
 
 
@@ -101,6 +101,20 @@ class TitansConfig(TypedDict, total=False):
     """Attention window of modes mag and mal, in tokens."""
 
 
+class RopeScaling(TypedDict, total=False):
+    """Rotary positions for texts longer than those a model was first trained on."""
+
+    type: Literal["none", "linear", "llama3"]
+    factor: float
+    """What frequencies are divided by."""
+    low_freq_factor: float
+    """Type "llama3": channels that turn less often over the first texts are divided by `factor`."""
+    high_freq_factor: float
+    """Type "llama3": channels that turn more often stay as they are."""
+    original_max_position: int
+    """Type "llama3": tokens of the texts that the model was first trained on."""
+
+
 class ModelConfig(TypedDict, total=False):
     """An architecture; `nested.config_schema` has defaults and ranges."""
 
@@ -108,7 +122,8 @@ class ModelConfig(TypedDict, total=False):
         "paper", "hope-0.1m", "hope-1m", "hope-10m", "hope-50m", "hope-340m", "hope-760m", "hope-1.3b",
         "transformer-1m", "transformer-10m", "transformer-50m", "transformer-340m",
         "transformer-760m", "transformer-1.3b", "retnet-1m", "retnet-10m", "retnet-50m",
-        "retnet-340m", "retnet-760m", "retnet-1.3b"]
+        "retnet-340m", "retnet-760m", "retnet-1.3b",
+        "titans-1m", "titans-10m", "titans-50m", "titans-340m", "titans-760m", "titans-1.3b"]
     """Defaults that the other keys override."""
     kind: Literal[
         "hope", "hope-attention", "titans", "transformer", "retnet", "deltanet", "gated-deltanet",
@@ -131,6 +146,7 @@ class ModelConfig(TypedDict, total=False):
     norm_eps: float
     tie_embeddings: bool
     rope_theta: float
+    rope_scaling: RopeScaling
     window: int
     inputs: int
     """Numbers of an input vector; kind cms."""

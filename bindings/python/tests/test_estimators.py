@@ -33,7 +33,7 @@ def test_labels_are_what_they_were():
                   np.array([True, False, True])):
         y = names[which]
         fitted = nested.Classifier(epochs=3).fit(X, y)
-        assert list(fitted.classes_) == list(dict.fromkeys(y.tolist()))
+        assert list(fitted.classes_) == sorted(set(y.tolist()))
         assert fitted.classes_.dtype.kind == names.dtype.kind
         assert fitted.score(X, y) > 0.95 and set(fitted.predict(X)) <= set(y)
         assert fitted.score(X, y.tolist()) == fitted.score(X, y)
@@ -45,7 +45,7 @@ def test_labels_are_what_they_were():
 def test_probabilities():
     X, y = clouds(200)
     fitted = nested.Classifier().partial_fit(X, y, classes=[2, 1, 0])
-    assert list(fitted.classes_) == [2, 1, 0]
+    assert list(fitted.classes_) == [0, 1, 2]
     p = fitted.predict_proba(X)
     assert p.shape == (200, 3) and np.allclose(p.sum(1), 1) and (p >= 0).all()
     assert (fitted.classes_[p.argmax(1)] == fitted.predict(X)).all()
@@ -147,7 +147,7 @@ def test_files_that_are_none(tmp_path):
         with pytest.raises(nested.FileError):
             nested.Classifier.load(tmp_path / "bad")
     with zipfile.ZipFile(tmp_path / "e") as archive:
-        assert json.loads(archive.read("estimator.json"))["labels"] == one.classes_.tolist()
+        assert sorted(json.loads(archive.read("estimator.json"))["labels"]) == one.classes_.tolist()
     strange = nested.Classifier(epochs=1).fit(X, [(1, 2)] * len(X))
     with pytest.raises(nested.ArgumentError, match="pickle"):
         strange.save(tmp_path / "e")

@@ -123,7 +123,8 @@ def test_configurations_and_results_are_plain(model, session):
     trainer = nested.Trainer(model)
     for value in (model.config, trainer.options, session.levels, model.evaluate(stream(20)),
                   trainer.step(stream(20)), session.read(stream(5)), nested.config_schema()):
-        assert pickle.loads(pickle.dumps(value)) == value == copy.deepcopy(value)
+        assert value == copy.deepcopy(value)
+        assert repr(pickle.loads(pickle.dumps(value))) == repr(value)  # a NaN is no longer the same
 
 
 def test_what_cannot_be_pickled_says_what_to_do(model):

@@ -1459,7 +1459,7 @@ extern "C" {
     /// stay as they are.  dst as for nested_model_forward(), with the session's
     /// n_outputs; a label that was never seen has -1e30.  Memories are written
     /// within a row, whatever the mode; labels and weights are not looked at.
-    /// \[shared]
+    /// \[shared], but answers of one session are given one after another
     pub fn nested_session_predict(
         session: *const nested_session,
         batch: *const nested_batch,
@@ -1570,7 +1570,8 @@ extern "C" {
         level: i32,
         out: *mut nested_level,
     ) -> nested_status;
-    /// layer or level -1 = all.  \[serial]
+    /// layer or level -1 = all; a level of all layers does not include the head.
+    /// \[serial]
     pub fn nested_session_level_control(
         session: *mut nested_session,
         layer: i32,
@@ -1583,7 +1584,7 @@ extern "C" {
     pub fn nested_session_level_flush(session: *mut nested_session, layer: i32, level: i32) -> nested_status;
     /// Returns levels to the model's weights (forgets what they learned), with
     /// their optimizer state and pending gradient.  A head forgets the labels that
-    /// the model does not know.  layer or level -1 = all.  \[serial]
+    /// the model does not know.  layer or level -1 = all, as above.  \[serial]
     pub fn nested_session_level_reset(session: *mut nested_session, layer: i32, level: i32) -> nested_status;
     /// Makes a new model: weights + weighted mean of what the sessions' CMS levels
     /// learned.  The sessions and the old model stay as they are.  All sessions
