@@ -188,7 +188,7 @@ int main(void)
     CHECK(nested_has_feature("load.mmap") == 1);
     estimates();
     mapped_is_the_same("hope-1m");
-    mapped_is_the_same("hope-50m");
+    mapped_is_the_same("hope-10m");
     mapped_is_the_same("titans-1m");
     what_cannot_be_mapped();
     nested_context_release(context);

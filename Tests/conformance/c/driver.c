@@ -811,6 +811,16 @@ static void do_consolidate(void)
     free(shares), free(sessions);
 }
 
+static void do_stack(void)
+{
+    nested_model *model = NULL;
+    char *cms = json_dumps(json_object_get(step, "cms"), 0);
+    nested_status status = nested_model_stack(
+        MODEL, cms, cms != NULL ? strlen(cms) : 0, (int32_t)integer("pretrained"), (uint64_t)integer("seed"), NULL, &model);
+    keep_model(status, model);
+    free(cms);
+}
+
 static void do_release(void)
 {
     size_t i;
@@ -835,7 +845,7 @@ static const struct {
     STEP(feed), STEP(read), STEP(info), STEP(output), STEP(score), STEP(generate), STEP(feed_many), STEP(levels),
     STEP(control), STEP(flush), STEP(forget), STEP(snapshot), STEP(delta), STEP(reread), STEP(restore), STEP(fork),
     STEP(reset), STEP(save), STEP(load_model), STEP(load_trainer), STEP(load_session), STEP(consolidate), STEP(release),
-    STEP(feed_vectors), STEP(teach), STEP(predict),
+    STEP(feed_vectors), STEP(teach), STEP(predict), STEP(stack),
 };
 
 static void run_step(void)

@@ -326,6 +326,9 @@ class Driver:
         options = {key: step[key] for key in ("weights", "levels", "strength", "max_norm") if key in step}
         return nested.consolidate(self.of(step), [self.objects[name] for name in step["sessions"]], **options)
 
+    def do_stack(self, step):
+        return self.of(step).stack(step.get("cms"), step.get("pretrained", 0), step.get("seed", 0))
+
     def do_release(self, step):
         for name in step["of"]:
             self.objects.pop(name).close()

@@ -309,6 +309,11 @@ impl Driver {
             "clone" => new_model(self.model(a.word("of")?)?.duplicate()?, out),
             "load_model" => new_model(Model::load(&self.context, a.word("file")?)?, out),
             "consolidate" => new_model(self.consolidate(a)?, out),
+            "stack" => {
+                let cms = if a.has("cms") { a.object("cms")? } else { "" };
+                let (level, seed) = (a.number("pretrained") as usize, a.number("seed") as u64);
+                new_model(self.model(a.word("of")?)?.stack(cms, level, seed)?, out)
+            }
             "weights" => {
                 out.floats("weights", &self.model(a.word("of")?)?.parameters()?);
                 None

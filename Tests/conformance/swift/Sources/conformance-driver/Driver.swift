@@ -64,6 +64,10 @@ final class Driver {
     case "load_session":
       return try Session(contentsOf: step.text("file"), model: of(step, Model.self))
     case "consolidate": return try consolidate(step)
+    case "stack":
+      return try of(step, Model.self).stacked(
+        cms: step["cms"], pretrained: step["pretrained"]?.integer ?? 0,
+        seed: UInt64(step["seed"]?.integer ?? 0))
     case "weights": lines.floats("weights", try of(step, Model.self).parameters)
     case "scale": try scale(step, lines)
     case "evaluate":
