@@ -3,12 +3,13 @@
     make reproduce-recall DATA=folder       (python recall.py --data folder [--tasks mqar])
 
 Tasks (tasks.py): multi-query associative recall, needles in a haystack, six formal languages.  The
-models are those of lm.py at equal parameters; every one gets the same three learning rates with
+models are those of lm.py at equal parameters; every one gets the same two learning rates with
 seed 0, and further seeds at the one with the smallest loss on unseen rows.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -18,17 +19,19 @@ import nested
 from models import KINDS, config, size
 from report import spread, table, write
 from runs import Job, Result, Runs, arguments, cosine, new_model, run_all, search
-from tasks import CLASSES, LANGUAGES, NEEDLES, formal, mqar, needles
+from tasks import CLASSES, LANGUAGES, NEEDLE_VOCAB, NEEDLES, Words, formal, mqar, needles
 from texts import named, parts
 
-RATES = [3e-3, 6e-3, 1.2e-2]
-STEPS = {"mqar": 600, "needles": 800, "formal": 400}
+RATES = [3e-3, 6e-3]
+STEPS = {"mqar": 2400, "needles": 1500, "formal": 400}
 WIDTHS = {"mqar": 64, "needles": 64, "formal": 32}
 LAYERS = 2
-MQAR_TRAINED = [(64, 4), (64, 8), (128, 16)]  # tokens, pairs: a batch of each in turn
-MQAR_POINTS = ["64/4", "64/8", "128/16", "128/32", "256/32"]
-LENGTH = 256  # bytes of a haystack
-LENGTHS = [256, 512]
+MQAR_VOCAB, MQAR_TOKENS = 64, 512  # tokens of a batch: many small steps learn recall soonest
+MQAR_TRAINED = [(16, 4), (32, 8)]  # tokens, pairs: a batch of each in turn
+MQAR_POINTS = ["16/4", "32/8", "64/8", "64/16"]
+VOCABS = {"mqar": MQAR_VOCAB, "needles": NEEDLE_VOCAB, "formal": CLASSES}
+LENGTH = 64  # words of a haystack
+LENGTHS = [64, 128, 256]
 
 
 def right(model: nested.Model, tokens: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -52,7 +55,14 @@ def train_and_score(model: nested.Model, job: Job, text: bytes = b"", unseen: by
     rows = [test(step) for step in range(6)]
     choice = float(np.mean([model.loss(x, targets=y) for x, y in rows]))
     return {"choice": choice, "skipped": skipped, "parameters": model.size,
-            **scores(model, task, np.random.default_rng(1000), unseen, job["tests"])}
+            **scores(model, task, np.random.default_rng(1000), text, unseen, job["tests"])}
+
+
+@functools.lru_cache(maxsize=2)
+def vocabulary(text: bytes) -> tuple[Words, list[int]]:
+    """Of the needles, and the text in it."""
+    words = Words(text.decode("ascii", "replace"))
+    return words, words(text.decode("ascii", "replace"))
 
 
 def batches(task: str, random: np.random.Generator, text: bytes) -> Any:
@@ -60,12 +70,12 @@ def batches(task: str, random: np.random.Generator, text: bytes) -> Any:
     if task == "mqar":
         def next_batch(step: int) -> Any:
             length, pairs = MQAR_TRAINED[step % len(MQAR_TRAINED)]
-            return mqar(random, 2048 // length, length, pairs)
+            return mqar(random, MQAR_TOKENS // length, length, pairs, MQAR_VOCAB)
     elif task == "needles":
-        hay = text.decode("ascii", "replace")
+        words, hay = vocabulary(text)
 
         def next_batch(step: int) -> Any:
-            return needles(random, 6, list(NEEDLES), LENGTH >> step % 2, hay)
+            return needles(random, 12, list(NEEDLES), LENGTH, words, hay)
     else:
         def next_batch(step: int) -> Any:
             return formal(random, 32, task, 2, 50)
@@ -73,20 +83,22 @@ def batches(task: str, random: np.random.Generator, text: bytes) -> Any:
 
 
 def scores(
-    model: nested.Model, task: str, random: np.random.Generator, text: bytes, tests: int,
+    model: nested.Model, task: str, random: np.random.Generator, text: bytes, unseen: bytes,
+    tests: int,
 ) -> Result:
     """Shares of right answers on about `tests` of them, and a fraction of that for whole rows."""
     if task == "mqar":
         result = {}
         for point in MQAR_POINTS:
             length, pairs = map(int, point.split("/"))
-            tokens, targets = mqar(random, max(4, tests // pairs), length, pairs)
+            tokens, targets = mqar(random, max(4, tests // pairs), length, pairs, MQAR_VOCAB)
             result[point] = float(right(model, tokens, targets)[targets >= 0].mean())
         return result
     if task == "needles":
-        hay = text.decode("ascii", "replace")
-        count = max(4, tests // 20)
-        return {f"{variant} {length}": answers(model, *needles(random, count, [variant], length, hay))
+        words, count = vocabulary(text)[0], max(4, tests // 20)
+        hay = words(unseen.decode("ascii", "replace"))
+        return {f"{variant} {length}":
+                answers(model, *needles(random, count, [variant], length, words, hay))
                 for length in LENGTHS for variant in NEEDLES}
     count = max(4, tests // 4)
     return {f"{low} to {high}": float(right(model, *formal(random, count, task, low, high)).all(1).mean())
@@ -113,11 +125,11 @@ def make(task: str, name: str, rate: float, seed: int, options: Any) -> Job:
     group = "formal" if task in LANGUAGES else task
     return {"task": task, "model": name, "lr": rate, "seed": seed, **named(options.text),
             "steps": getattr(options, f"{group}_steps"), "tests": options.tests,
-            "config": config(name, WIDTHS[group], LAYERS, 1, CLASSES if group == "formal" else 256, 0)}
+            "config": config(name, WIDTHS[group], LAYERS, 1, VOCABS[group], 0)}
 
 
 def chosen(runs: Runs, task: str, name: str, options: Any) -> tuple[list[Job], float | None]:
-    return search(runs, lambda rate: make(task, name, rate, 0, options), RATES, "choice", most=3)
+    return search(runs, lambda rate: make(task, name, rate, 0, options), RATES, "choice", most=2)
 
 
 def planner(options: Any) -> Any:

@@ -1,13 +1,14 @@
 """Generators of the synthetic tasks.  All give rows of tokens and of targets; only answers are targets.
 
 - Multi-query associative recall: Arora et al. 2023 (Zoology, arXiv 2312.04927).
-- Needles in a haystack: Hsieh et al. 2024 (RULER, arXiv 2404.06654), with shorter sentences.
+- Needles in a haystack: Hsieh et al. 2024 (RULER, arXiv 2404.06654), in words as tokens.
 - Formal languages: Bhattamishra et al. 2020 (arXiv 2009.11264), the strings and the rule of scoring.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -27,7 +28,7 @@ def padded(lines: list[tuple[list[int], list[int]]], fill: int) -> Rows:
     return tokens, targets
 
 
-def mqar(random: np.random.Generator, count: int, length: int, pairs: int, vocab: int = 256) -> Rows:
+def mqar(random: np.random.Generator, count: int, length: int, pairs: int, vocab: int) -> Rows:
     """Pairs of distinct keys (lower half of the vocabulary) and values (upper half); then each key
     once more, at a gap by the power law 0.01, and its value is asked for.  The rest is random."""
     half = vocab // 2
@@ -44,46 +45,70 @@ def mqar(random: np.random.Generator, count: int, length: int, pairs: int, vocab
     return tokens, targets
 
 
-# Needles.  A row is a haystack with sentences "The special number for KEY is VALUE." hidden in it,
-# and then the same words again, of which the values are to be predicted.
+# Needles.  A row is a haystack with sentences "the special number for KEY is VALUE ." hidden in it,
+# and then the same words again, of which the values are to be predicted.  A token is a word: the most
+# frequent ones of the text, one for all others, and keys and values that stand in needles only.
 
-NOISE = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
-PARTS = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
-# haystack, hexadecimal digits of a value (0: four decimal ones), keys, values of a key, keys asked
-NEEDLES = {"S1": ("noise", 0, 1, 1, 1), "S2": ("text", 0, 1, 1, 1), "S3": ("text", 16, 1, 1, 1),
-           "MK": ("text", 0, 4, 1, 1), "MQ": ("text", 0, 4, 1, 4), "MV": ("text", 0, 1, 4, 1)}
+KEYS = VALUES = 64
+WORDS = 384
+NEEDLE_VOCAB = WORDS + KEYS + VALUES
+NOISE = "the grass is green . the sky is blue . the sun is yellow . here we go . there and back again ."
+SENTENCE = "the special number for"
+# haystack, tokens of a value, keys, values of a key, keys asked
+NEEDLES = {"S1": ("noise", 1, 1, 1, 1), "S2": ("text", 1, 1, 1, 1), "S3": ("text", 4, 1, 1, 1),
+           "MK": ("text", 1, 4, 1, 1), "MQ": ("text", 1, 4, 1, 4), "MV": ("text", 1, 1, 4, 1)}
 
 
-def needle(random: np.random.Generator, variant: str, length: int, text: str) -> tuple[list[int], list[int]]:
-    """One row with a haystack of `length` bytes.  Several values are asked for in their order."""
-    haystack, digits, keys, values, asked = NEEDLES[variant]
-    names = ["".join(PARTS[i] for i in random.integers(len(PARTS), size=3)) for _ in range(keys)]
-    known = {name: ["".join("0123456789abcdef"[i] for i in random.integers(16, size=digits))
-                    if digits else str(random.integers(1000, 10000)) for _ in range(values)]
+class Words:
+    """Words of a text as numbers: 0 is any word that is not frequent in the text it was made from."""
+
+    def __init__(self, text: str) -> None:
+        fixed = dict.fromkeys(f"{NOISE} {SENTENCE} is , .".split())
+        frequent = Counter(split(text)).most_common(WORDS)
+        known = list(dict.fromkeys([*fixed, *(word for word, _ in frequent)]))[:WORDS - 1]
+        self.number = {word: i + 1 for i, word in enumerate(known)}
+
+    def __call__(self, text: str) -> list[int]:
+        return [self.number.get(word, 0) for word in split(text)]
+
+
+def split(text: str) -> list[str]:
+    return re.findall(r"[a-z']+|[.,;:!?]", text.lower())
+
+
+def needle(
+    random: np.random.Generator, variant: str, length: int, words: Words, text: list[int],
+) -> tuple[list[int], list[int]]:
+    """One row with a haystack of `length` words.  Several values are asked for in their order."""
+    haystack, size, keys, values, asked = NEEDLES[variant]
+    names = WORDS + random.choice(KEYS, keys, replace=False)
+    known = {int(name): WORDS + KEYS + random.choice(VALUES, (values, size), replace=False)
              for name in names}
-    hidden = [f"The special number for {name} is {value}. " for name in names for value in known[name]]
-    room = max(0, length - sum(map(len, hidden)))
-    start = 0 if haystack == "noise" else int(random.integers(len(text) - room))
-    hay = (NOISE * (room // len(NOISE) + 1))[:room] if haystack == "noise" else text[start:start + room]
-    starts = [m.end() for m in re.finditer(r"[.\n] ?", hay)] or [0]
-    places = sorted(random.choice(starts, len(hidden)))
+    intro, copula, stop, comma = words(SENTENCE), words("is"), words("."), words(",")
+    hidden = [[*intro, name, *copula, *value.tolist(), *stop]
+              for name, several in known.items() for value in several]
+    room = max(1, length - sum(map(len, hidden)))
+    noise = words(NOISE) * (room // len(words(NOISE)) + 1)
+    start = int(random.integers(len(text) - room))
+    hay = noise[:room] if haystack == "noise" else text[start:start + room]
+    places = sorted(random.integers(0, len(hay) + 1, len(hidden)).tolist())
     for place, sentence in reversed(list(zip(places, hidden))):
-        hay = hay[:place] + sentence + hay[place:]
-    tokens, targets = list(hay.encode()), [nested.IGNORE] * len(hay.encode())
-    for name in random.choice(names, asked, replace=False):
-        for i, value in enumerate(known[name]):
-            words = f" The special number for {name} is " if i == 0 else ", "
-            for piece, is_answer in ((words, False), (value, True)):
-                for byte in piece.encode():
-                    targets[-1] = byte if is_answer else targets[-1]
-                    tokens.append(byte)
-                    targets.append(nested.IGNORE)
+        hay = [*hay[:place], *sentence, *hay[place:]]
+    tokens, targets = list(hay), [nested.IGNORE] * len(hay)
+    for name in random.choice(names, asked, replace=False).tolist():
+        for i, value in enumerate(known[name].tolist()):
+            before = [*intro, name, *copula] if i == 0 else comma
+            tokens += [*before, *value]
+            targets += [nested.IGNORE] * (len(before) - 1) + value + [nested.IGNORE]
     return tokens, targets
 
 
-def needles(random: np.random.Generator, count: int, variants: list[str], length: int, text: str) -> Rows:
-    return padded([needle(random, variants[i % len(variants)], length, text)
-                   for i in range(count)], ord(" "))
+def needles(
+    random: np.random.Generator, count: int, variants: list[str], length: int, words: Words,
+    text: list[int],
+) -> Rows:
+    return padded([needle(random, variants[i % len(variants)], length, words, text)
+                   for i in range(count)], 0)
 
 
 # Formal languages.  After every prefix the set of symbols that may follow, and of the end, is to be
