@@ -41,9 +41,9 @@ def test_five_models_are_of_equal_size_and_a_second_start_runs_nothing(script, t
     options = [*SMALL, "--stream", "128"]
     _, page, runs = script("lm", *options)
     sizes = {run["job"]["model"]: run["result"]["parameters"] for run in runs}
-    assert len(sizes) == 5 and max(sizes.values()) < 1.03 * min(sizes.values())
+    assert len(sizes) == 6 and max(sizes.values()) < 1.03 * min(sizes.values())
     assert all(f"| {name} | {size:,} |" in page for name, size in sizes.items())
-    assert (tmp_path / "lm.svg").read_text().count("<polyline") == 5
+    assert (tmp_path / "lm.svg").read_text().count("<polyline") == 6
     assert len(script("lm", *options)[2]) == len(runs)
     script("lm", *options, "--timing", "1")
     assert set(json.loads((tmp_path / "lm-speed.json").read_text())) == set(sizes)
@@ -65,7 +65,7 @@ def test_the_optimizers_and_the_candidates_run(script, tmp_path):
     assert {run["job"]["optimizer"] for run in runs} == {"adamw", "m3"}
     assert "| m3 |" in page and (tmp_path / "optimizers.svg").exists()
     _, page, runs = script(
-        "defaults", *SMALL[:6], "--length", "32", "--seeds", "1", "--candidates", "default;dot, mem;random taps",
+        "defaults", *SMALL[:6], "--length", "32", "--seeds", "1", "--candidates", "l2, all;dot, mem;l2, all, random taps",
         "--tasks", "text")
     assert len({run["result"]["loss"] for run in runs if run["job"]["lr"] == 8e-3}) == 3
 

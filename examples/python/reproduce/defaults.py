@@ -16,18 +16,19 @@ import numpy as np
 
 import nested
 import recall
-from models import config
+from models import MAIN_MEMORY, SELF_MODIFYING, config
 from report import spread, table, write
 from runs import Job, Result, Runs, arguments, cosine, loss, new_model, rows, run_all, search
 from texts import named, parts
 
 RATES = [8e-3, 1.6e-2]
-DOT = {"objective": "dot", "adapt": ["mem"]}
+DOT = MAIN_MEMORY
 
-# Name → keys of "memory", and initial values that no configuration has: a bias of the gates, or
-# "conv": taps uniform in ±1/2, PyTorch's for four inputs.
+# Name → keys of "memory" beside SELF_MODIFYING's, and initial values that no configuration has: a bias of the gates, or
+# "conv": taps "random", uniform in ±1/2 as PyTorch's for four inputs, or "off": the last one is 1,
+# the others are 0, and stay so.
 CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "default": ({}, {}),
+    "l2, all": ({}, {}),
     "l2, mem": ({"adapt": ["mem"]}, {}),
     "dot, all": ({"objective": "dot"}, {}),
     "dot, mem eta alpha": ({"objective": "dot", "adapt": ["mem", "eta", "alpha"]}, {}),
@@ -39,9 +40,10 @@ CANDIDATES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "dot, mem, η 0.27 at first": (DOT, {"eta_bias": -1.0}),
     "dot, mem, α 0.88 at first": (DOT, {"alpha_bias": 2.0}),
     "dot, mem, α 0.998 at first": (DOT, {"alpha_bias": 6.0}),
-    "dot, mem, random taps": (DOT, {"conv": True}),
-    "random taps": ({}, {"conv": True}),
-    "η 0.27 at first": ({}, {"eta_bias": -1.0}),
+    "dot, mem, random taps": (DOT, {"conv": "random"}),
+    "dot, mem, no convolution": (DOT, {"conv": "off"}),
+    "l2, all, random taps": ({}, {"conv": "random"}),
+    "l2, all, η 0.27 at first": ({}, {"eta_bias": -1.0}),
 }
 
 
@@ -51,9 +53,10 @@ def initialise(model: nested.Model, values: dict[str, Any], seed: int) -> None:
         last = name.split(".")[-1]
         if last in values:
             model.tensors[name] = np.full(model.tensors.info(name).shape, values[last], np.float32)
-        elif "_conv." in name and values.get("conv"):
+        elif "_conv." in name and "conv" in values:
             shape = model.tensors.info(name).shape
-            model.tensors[name] = random.uniform(-0.5, 0.5, shape).astype(np.float32)
+            taps = random.uniform(-0.5, 0.5, shape) if values["conv"] == "random" else [0, 0, 0, 1]
+            model.tensors[name] = np.broadcast_to(taps, shape).astype(np.float32)
 
 
 def work(job: Job, text: bytes) -> Result:
@@ -62,7 +65,9 @@ def work(job: Job, text: bytes) -> Result:
     if job["task"] == "mqar":
         return recall.train_and_score(model, job)
     train, choice, report = parts(text)
-    trainer = nested.Trainer(model, lr=job["lr"], seed=job["seed"], schedule=cosine(job["steps"]))
+    fixed = {"groups": [{"pattern": "*_conv.*", "lr": 0.0}]} if job["initial"].get("conv") == "off" else {}
+    trainer = nested.Trainer(
+        model, lr=job["lr"], seed=job["seed"], schedule=cosine(job["steps"]), **fixed)
     fit = trainer.fit(train, job["steps"], job["batch"], job["length"])
     return {"choice": loss(model, rows(choice, job["length"])),
             "loss": loss(model, rows(report, job["length"])), "skipped": fit.skipped}
@@ -77,7 +82,7 @@ def make(task: str, name: str, rate: float, seed: int, options: Any) -> Job:
                "batch": options.batch, "length": options.length, **named(options.text),
                "config": config("Hope", options.width, options.layers, options.heads, 256, 0)}
     return {**job, "model": name, "initial": initial,
-            "config": {**job["config"], "memory": memory}}
+            "config": {**job["config"], "memory": {**SELF_MODIFYING, **memory}}}
 
 
 def chosen(runs: Runs, task: str, name: str, options: Any) -> tuple[list[Job], float | None]:
@@ -111,12 +116,13 @@ def tables(options: Any, runs: Runs) -> None:
         text = [x / math.log(2) for x in found(runs, "text", name, "loss", options)]
         if text:
             rate = chosen(runs, "text", name, options)[1]
-            lines.append([name, f"{rate:g}", spread(text), *(
-                spread([100 * x for x in found(runs, "mqar", name, point, options)], "{:.0f} %")
+            choice = [x / math.log(2) for x in found(runs, "text", name, "choice", options)]
+            lines.append([name, f"{rate:g}", spread(text), spread(choice), *(
+                spread([100 * x for x in found(runs, "mqar", name, point, options)], "{:.0f}")
                 for point in recall.MQAR_POINTS)])
     write(options.out, "defaults", table(
-        ["memory", "learning rate", "bits per byte", *(
-            f"recall, {point.replace('/', ' tokens, ')} pairs" for point in recall.MQAR_POINTS)],
+        ["memory", "learning rate", "bits per byte", "on the 5 % before", *(
+            f"recall, {point.replace('/', ' tokens, ')} pairs, %" for point in recall.MQAR_POINTS)],
         lines))
 
 

@@ -7,11 +7,18 @@ from typing import Any
 
 import nested
 
+ALL = ["k", "v", "eta", "alpha", "mem"]
+
+# Hope's memories are spelt out, so that results do not depend on what the library has as defaults.
+SELF_MODIFYING = {"objective": "l2", "adapt": ALL}  # every memory writes itself: the papers' Hope
+MAIN_MEMORY = {"objective": "dot", "adapt": ["mem"]}  # only the main one is written in context
+
 KINDS = {
     "Transformer++": {"kind": "transformer"},
     "RetNet": {"kind": "retnet"},
     "Titans (LMM)": {"kind": "titans"},
-    "Hope": {"kind": "hope"},
+    "Hope": {"kind": "hope", "memory": SELF_MODIFYING},
+    "Hope (main memory)": {"kind": "hope", "memory": MAIN_MEMORY},
     "Hope-Attention": {"kind": "hope-attention"},
 }
 
@@ -26,7 +33,8 @@ def config(name: str, width: int, layers: int, heads: int, vocab: int, window: i
         base["window"] = window
     if base["kind"] == "retnet":
         return base
-    wanted = size({**base, "kind": "retnet", "window": 0})
+    wanted = size({"kind": "retnet", **{key: base[key] for key in (
+        "vocab", "d_model", "n_layers", "head_dim")}})
     at_64, at_128 = size(_with(base, 64)), size(_with(base, 128))
     return _with(base, max(1, round(64 + 64 * (wanted - at_64) / (at_128 - at_64))))
 
