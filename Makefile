@@ -28,7 +28,7 @@ NESTED_OPENBLAS ?= $(STATIC)/openblas-pthread/libopenblas.a
 NESTED_JANSSON  ?= $(STATIC)/libjansson.a
 export NESTED_OPENBLAS NESTED_JANSSON
 
-.PHONY: all lib cli manual demo test bench ablation install uninstall dist doc clean format needs-build needs-test needs-demo
+.PHONY: all lib cli manual demo test bench ablation reproduce install uninstall dist doc clean format needs-build needs-test needs-demo
 .DEFAULT_GOAL := all
 
 all: lib
@@ -223,6 +223,12 @@ ablation: needs-demo lib
 soak: needs-demo lib
 	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python \
 	  $(or $(PYTHON),/usr/bin/python3) Tests/soak/soak.py $(SOAK)
+
+# Experiments beside the papers' tables: `make reproduce-lm DATA=folder REPRODUCE="--seeds 5"`.
+reproduce: reproduce-lm reproduce-recall reproduce-optimizers reproduce-defaults
+reproduce-%: needs-demo lib
+	@NESTED_LIBRARY=$(OUT)/lib/libnested.so.1 PYTHONPATH=bindings/python \
+	  $(or $(PYTHON),/usr/bin/python3) examples/python/reproduce/$*.py $(REPRODUCE)
 
 format:
 	$(SWIFT) format --in-place --recursive --parallel Package.swift Sources Tests
