@@ -9,7 +9,7 @@ func addLabelGradient(
   engine: Engine, control: RunControl
 ) throws(NestedError) -> LabelLoss {
   let (rows, length) = (batch.batch, batch.length)
-  let group = max(1, 4096 / max(1, length))
+  let group = rowsPerGroup(length)
   // How often a position counts, so that a layer's summed inputs become their mean with the targets.
   let places = labels.perRow ? rows : rows * length
   let share = Float(labels.targets(places, outputs: model.configuration.outputCount) / Double(rows * length))

@@ -725,7 +725,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     nested_context *context = NULL;
     int i, kind;
     if (!folder[0]) {
-        snprintf(folder, sizeof folder, "%s/nested-machine-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        snprintf(folder, sizeof folder, "%s/nested-machine-XXXXXX", memory_folder());
         HOLDS(mkdtemp(folder) != NULL);
         atexit(remove_folder);
     }

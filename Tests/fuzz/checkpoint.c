@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t end[3];
     if (size < 4) return 0;
     if (!directory[0]) {
-        snprintf(directory, sizeof directory, "%s/nested-fuzz-XXXXXX", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
+        snprintf(directory, sizeof directory, "%s/nested-fuzz-XXXXXX", memory_folder());
         HOLDS(mkdtemp(directory) != NULL);
         atexit(remove_directory);
     }

@@ -98,6 +98,9 @@ static inline int same_blobs(const nested_blob *a, const nested_blob *b)
         && memcmp(nested_blob_data(a), nested_blob_data(b), nested_blob_size(a)) == 0;
 }
 
+/* Where files cost no disk. */
+static inline const char *memory_folder(void) { return access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; }
+
 /* A file in memory-backed storage of this process's own, with these bytes; removed by remove_file(). */
 static char file_path[64];
 static inline void remove_file(void)
@@ -108,8 +111,7 @@ static inline const char *file_with(const void *bytes, size_t size)
 {
     FILE *file;
     if (!file_path[0]) {
-        snprintf(file_path, sizeof file_path, "%s/nested-fuzz-%d", access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp",
-                 (int)getpid());
+        snprintf(file_path, sizeof file_path, "%s/nested-fuzz-%d", memory_folder(), (int)getpid());
         atexit(remove_file);
     }
     file = fopen(file_path, "wb");
